@@ -148,7 +148,10 @@ def _record(plan: Plan, workspace: Workspace, terminal: Terminal) -> Record:
         reasons = [*plan.unsuited, *(unscored.reason for unscored in plan.not_applicable)]
         raise ConfigError(f"the task is not applicable: {'; '.join(reasons)}")
     list(conduct(plan, workspace, LocalEngine(workspace), terminal))
-    record = workspace.places.records().with_prefix(cells[0].key)
+    names = (cells[0].dataset, cells[0].backbone)
+    record = workspace.places.records().with_prefix(
+        cells[0].key, lambda record: (record.dataset_name, record.backbone_name) == names
+    )
     if record.status != "ok":
         raise ConfigError(f"the cell {record.status.replace('_', ' ')}: {record.reason}")
     return record

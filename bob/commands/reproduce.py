@@ -47,7 +47,9 @@ STORED = ("float32", "float16")
 def run(arguments: argparse.Namespace) -> int:
     """Recompute a record. Returns FAILED if a score differs."""
     terminal = Terminal()
-    recorded = RecordStore(arguments.results).with_prefix(arguments.record)
+    recorded = RecordStore(arguments.results).with_prefix(
+        arguments.record, lambda record: recorded_spec(record, arguments.data) is not None
+    )
     with tempfile.TemporaryDirectory(prefix="bob-bench-") as scratch:
         new = _recompute(recorded, arguments, Path(scratch), terminal)
     return _report(terminal, recorded, new)

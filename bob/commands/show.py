@@ -9,6 +9,7 @@ from typing import Any
 
 from bob.commands.recorded_images import view_of
 from bob.commands.terminal import Terminal
+from bob.datasets.own import recorded_spec
 from bob.errors import OK, ConfigError, NotApplicableError
 from bob.io.files import write_atomically
 from bob.leaderboards.per_example import headline_outcomes
@@ -29,7 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the record with this key or these first characters of it, or write its images."""
     terminal = Terminal()
     record_store = RecordStore(arguments.results)
-    record = record_store.with_prefix(arguments.record)
+    record = record_store.with_prefix(
+        arguments.record, lambda record: recorded_spec(record, arguments.data) is not None
+    )
     if arguments.json and arguments.images:
         raise ConfigError("--json prints the record, and --images writes a page: give one of them.")
     if arguments.json:

@@ -83,16 +83,26 @@ class RecordStore:
             return None
         return record if record.key == key else None
 
-    def with_prefix(self, prefix: str) -> Record:
-        """Return the record whose key starts with `prefix`; ConfigError for none or several."""
+    def with_prefix(
+        self, prefix: str, is_meant: "Callable[[Record], bool]" = lambda record: False
+    ) -> Record:
+        """Return the record whose key starts with `prefix`; ConfigError for no key or several.
+
+        The same images under two names, such as a folder and a table of it, or a backbone under
+        two, have records of one key: the first of those that `is_meant` accepts is returned, or
+        the first.
+        """
         matches = [record for record in self.read_all()[0] if record.key.startswith(prefix)]
-        if len(matches) != 1:
-            keys = ": " + ", ".join(record.key for record in matches[:5]) if matches else ""
+        keys = list(dict.fromkeys(record.key for record in matches))
+        if len(keys) != 1:
+            shown = ": " + ", ".join(keys[:5]) if keys else ""
             raise ConfigError(
-                f"{len(matches)} records have a key that begins with {prefix!r}{keys}; "
+                f"{len(keys)} records have a key that begins with {prefix!r}{shown}; "
                 "see `bob-bench list records`."
             )
-        return matches[0]
+        if len(matches) == 1:
+            return matches[0]
+        return next(filter(is_meant, matches), matches[0])
 
     def write(self, record: Record, arrays: Arrays) -> Path:
         """Store a record and return its path; it replaces failed records of the same cell.

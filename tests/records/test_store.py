@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import xxhash
 
-from bob.errors import StoreError
+from bob.errors import ConfigError, StoreError
 from bob.records.record import Record
 from bob.records.store import CHANGED, RecordStore
 from tests.builders.leaderboard_records import dataset, failed, record, task
@@ -356,3 +356,24 @@ def test_arrays_to_show_are_those_of_the_first_seed(tmp_path: Path) -> None:
     a, b = store.read_all()[0]
     assert {name: of.tolist() for name, of in store.shown_arrays(a).items()} == {"score": [1]}
     assert store.shown_arrays(b) == {}
+
+
+def test_a_key_under_two_names_is_found_and_two_keys_are_not_one(tmp_path: Path) -> None:
+    """A folder and a table of the same images give records of one key."""
+    store = RecordStore(tmp_path / "results")
+    one = record("a", 0.5)
+    twin = record("a", 0.5, dataset_name="twin")
+    assert twin.key == one.key
+    other = record("b", 0.5).model_copy(update={"key": "0" * 32})
+    for each in (twin, one, other):
+        store.write(each, {})
+    names = {record.dataset_name for record in store.read_all()[0] if record.key == one.key}
+    assert names == {one.dataset_name, "twin"}
+    for name in names:
+        found = store.with_prefix(
+            one.key[:12], lambda record, name=name: record.dataset_name == name
+        )
+        assert found.dataset_name == name
+    assert store.with_prefix(one.key).key == one.key
+    with pytest.raises(ConfigError, match="2 records have a key that begins with ''"):
+        store.with_prefix("")
