@@ -199,8 +199,8 @@ class Terminal:
         setting = f"{start.task} on {start.dataset}"
         if not start.steps:
             self.note(
-                f"{setting}: no race, as there are too few images (of each class), or a query and "
-                "a gallery split; all backbones are run in full"
+                f"{setting}: no race, as there are too few images (of each class), a single "
+                "backbone, or a query and a gallery split; all backbones are run in full"
             )
             return
         self.print(f"race: {setting}, {counted(start.backbones, 'backbone')}")
@@ -238,13 +238,15 @@ class Terminal:
             self.print(f"  the budget is spent; not dropped: {names}")
             return
         self.print(f"  survivors, run in full: {names}")
-        if not summary.all_images:
+        if not summary.steps:
             return
-        share = 100 * summary.images / summary.all_images
-        self.print(
-            f"  {summary.images:,} of {summary.all_images:,} "
-            f"images × backbones to embed ({share:.0f} %)"
-        )
+        if summary.all_images:
+            self.print(
+                f"  {summary.images:,} images × backbones to embed; without a race, "
+                f"{summary.all_images:,} ({100 * summary.images / summary.all_images:.0f} %)"
+            )
+        else:
+            self.print("  all features were stored: nothing to embed")
         if summary.result.dropped:
             settings = summary.settings
             claim = claim_text(summary.result.margin, settings.certified)

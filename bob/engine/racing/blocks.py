@@ -108,8 +108,11 @@ class RaceBlocks:
 
     def sample(self, split: str) -> ImageSet:
         """Return the first images of a split in its own order, which a run embeds together."""
-        count = min(BLOCK_IMAGES, self._size_of(split))
-        return ImageSet(split, block=OrderedBlock("listed", 0, 0, count))
+        return ImageSet(split, block=OrderedBlock("listed", 0, 0, self.sample_size(split)))
+
+    def sample_size(self, split: str) -> int:
+        """Return the number of images of the sample of a split."""
+        return min(BLOCK_IMAGES, self._size_of(split))
 
     def order(self, split: str, count: int) -> Ints:
         """Return the positions (count,) in a split of its first images in the race's order."""

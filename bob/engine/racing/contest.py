@@ -81,6 +81,8 @@ class DroppedCell:
     """Number of images scored, until it was dropped."""
     all_images: int
     """Images of a full run."""
+    again: int
+    """Images that each survivor embeds a second time."""
     has_right_answers: bool
     """Whether values are 1 for right and 0 for wrong answers, not average precisions."""
     looks: Sequence[Look]
@@ -93,6 +95,7 @@ class DroppedCell:
         return {
             "images": self.step.train + self.step.test,
             "images_of_all": self.all_images,
+            "images_again": self.again,
             "scored": self.scored,
             "value": self.value / self.scored,
             "rival": self.rival,
@@ -162,8 +165,8 @@ class Contest:
         self.blocks = RaceBlocks(self.dataset, self.workspace, self.steps, self.settings.seed)
 
     def _steps(self, dataset: Dataset) -> tuple[RaceStep, ...]:
-        """Return the steps of the race; none where the dataset cannot be raced."""
-        if not self.counts:
+        """Return the steps of the race; none for one backbone, or what cannot be raced."""
+        if not self.counts or len(self.cells) < 2:
             return ()
         if is_retrieval(self.task):
             return gallery_schedule(self.counts["test"])
@@ -204,6 +207,17 @@ class Contest:
             for name, step in last.items()
         }
         return ContestResult(survivors, tuple(dropped), images, has_ended, race.margin)
+
+    def lacking(self, backbone: str) -> tuple[int, int]:
+        """Return the images of splits that are not stored in full, and those of their samples.
+
+        A survivor embeds both; its samples are embedded a second time.
+        """
+        spec = self.plan.backbones[backbone]
+        splits = [name for name in self.counts if not self.blocks.is_full(spec, name)]
+        images = sum(self.counts[name] for name in splits)
+        samples = sum(self.blocks.sample_size(name) for name in splits)
+        return images, samples if self.steps else 0
 
     def _race(self) -> Race:
         settings = self.settings
@@ -305,6 +319,7 @@ class Contest:
             drop.rival_value,
             drop.examples,
             sum(self.counts.values()),
+            sum(map(self.blocks.sample_size, self.counts)),
             not is_retrieval(self.task),
             standings.looks(name),
             standings.looks(rival),

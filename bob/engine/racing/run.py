@@ -58,7 +58,7 @@ class RaceStart:
     dataset: str
     backbones: int
     steps: int
-    """0 where there are too few images for a race."""
+    """0 where there are too few images for a race, or a single backbone."""
     images: int
     """Images of a full run, for each backbone."""
 
@@ -71,9 +71,12 @@ class RaceSummary:
     dataset: str
     result: ContestResult
     images: int
-    """Images × backbones that are embedded, those of the survivors' full run among them."""
+    """Images × backbones that are embedded, those of the survivors' full run among them, and the
+    samples that are embedded again."""
     all_images: int
-    """Images × backbones of a run without a race."""
+    """Images × backbones that a run without a race embeds: those whose features were not stored."""
+    steps: int
+    """Of the race; 0 where there was none."""
     settings: RaceSettings
 
 
@@ -159,15 +162,24 @@ class RaceRun:
         self.listener.race_begins(
             RaceStart(first.task, first.dataset, len(cells), len(contest.steps), full)
         )
+        lacking = {cell.backbone: contest.lacking(cell.backbone) for cell in cells}
         try:
             result = contest.run()
         finally:
             self.listener.race_stops()
         raced = sum(result.images[each.cell.backbone] for each in result.dropped)
-        embedded = raced + full * len(result.survivors)
-        all_images = full * len(cells)
+        completed = sum(
+            images + again for images, again in (lacking[c.backbone] for c in result.survivors)
+        )
+        all_images = sum(images for images, _ in lacking.values())
         summary = RaceSummary(
-            first.task, first.dataset, result, embedded, all_images, self.settings
+            first.task,
+            first.dataset,
+            result,
+            raced + completed,
+            all_images,
+            len(contest.steps),
+            self.settings,
         )
         self.listener.race_ends(summary)
         return contest, result

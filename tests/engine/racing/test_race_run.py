@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ def test_the_loser_is_dropped_and_the_winner_scores_as_in_an_ordinary_run(
     assert "dropped channel_statistics at " in out and "survivors, run in full: raw_pixels" in out
     assert "at least 95 %, each dropped model is worse than some other model, with" in out
     assert "embedding stripes train, 1 backbone" not in out  # its images were embedded in the race
+    embedded = re.findall(r"(\d+) backbones?, (\d+) images?$", out, re.MULTILINE)
+    spent, ordinary_images = re.findall(r"([\d,]+) images × .* without a race, ([\d,]+)", out)[0]
+    assert int(spent.replace(",", "")) == sum(int(b) * int(images) for b, images in embedded)
+    assert int(ordinary_images.replace(",", "")) == 2 * len([*stripes.rglob("*.png")])
     raced = records(tmp_path / "results")
     loser = raced["channel_statistics"]
     assert (loser["status"], loser["scores"]) == ("dropped", [])
@@ -189,6 +194,21 @@ def test_survivors_are_embedded_again_where_batches_decide_the_last_bits(
     assert "raw_pixels: a sample of stripes embedded in an ordinary run has other bits" in err
     assert "embedding stripes train, 1 backbone" in out
     assert records(tmp_path / "results")["raw_pixels"]["status"] == "ok"
+
+
+def test_what_is_stored_or_has_no_rival_costs_no_race(bob, stripes, tmp_path):
+    """One backbone is run as without --race; stored features are no images to embed."""
+    single = ("--race", "--backbones", "raw_pixels")
+    _, out, err = bob(*command(stripes, *single))
+    assert "no race, as there are too few images (of each class), a single backbone" in " ".join(
+        (out + err).split()
+    )
+    assert "(stratified order)" not in out and "(listed order)" not in out
+    assert bob(*command(stripes))[0] == OK
+    (tmp_path / "results").rename(tmp_path / "results of an ordinary run")
+    out = bob(*command(stripes, "--race"))[1]
+    assert "dropped channel_statistics" in out
+    assert "all features were stored: nothing to embed" in out
 
 
 def test_a_budget_ends_the_race_before_more_images(bob, stripes, tmp_path):

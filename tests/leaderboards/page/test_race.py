@@ -2,12 +2,14 @@
 
 from itertools import pairwise
 
+import pytest
+
 from tests.builders.leaderboard_pages import raced, two_tasks
 from tests.leaderboards.page.conftest import Opener
 
 
 def test_bars_end_where_backbones_were_dropped(show: Opener) -> None:
-    """Of 1,000 images x 4 backbones, 750 + 875 are not embedded: 1,625 of 4,000, 40.6 %."""
+    """Of 1,000 images x 4 backbones, 750 + 875 are not embedded, and 2 x 100 twice: 1,425."""
     page = show(raced(), "#view=race").page
     labels = [point.get_attribute("aria-label") for point in page.locator("#view .point").all()]
     assert labels == [
@@ -22,7 +24,27 @@ def test_bars_end_where_backbones_were_dropped(show: Opener) -> None:
     ]
     assert [round(length / lengths[0], 3) for length in lengths] == [1, 1, 0.25, 0.125]
     note = page.locator("#view .hint").first.inner_text()
-    assert "2 of 4 backbones dropped; 1,625 of 4,000" in note and "(40.6 %)" in note
+    assert "2 of 4 backbones dropped; 1,425 images × backbones not embedded, of 4,000" in note
+    assert "(35.6 %)" in note
+
+
+def test_a_race_that_costs_more_than_it_saves_says_so(show: Opener) -> None:
+    """750 + 875 images are not embedded, and 2 x 900 are embedded twice: 175 more than 4,000."""
+    note = show(raced(900), "#view=race").page.locator("#view .hint").first.inner_text()
+    assert "175 images × backbones more embedded than 4,000 without a race (4.4 %)" in note
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_every_line_has_its_name_at_its_end_or_a_number_with_a_key(
+    show: Opener, width: int
+) -> None:
+    page = show(raced(), "#view=race", viewport={"width": width, "height": 800}).page
+    texts = page.locator("#view svg.chart").nth(1).locator("text.label").all_text_contents()
+    key = page.locator("#view .point-key li").all_inner_texts()
+    numbers = [text for text in texts if text.isdecimal()]
+    assert sorted(entry.split()[0] for entry in key) == sorted(numbers)
+    names = {*texts, *(entry.split()[-1] for entry in key)} - {*numbers}
+    assert names == {"better", "fair", "poor"}
 
 
 def test_lines_show_means_with_limits_until_backbones_were_dropped(show: Opener) -> None:

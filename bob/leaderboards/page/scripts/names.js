@@ -80,6 +80,14 @@ function placed(texts, places, area, taken) {
   return { elements, rest };
 }
 
+// The box {x1, x2, y1, y2} that a line between such places covers.
+export const boxOf = (xs, ys) => ({
+  x1: Math.min(...xs) - 1,
+  x2: Math.max(...xs) + 1,
+  y1: Math.min(...ys) - 1,
+  y2: Math.max(...ys) + 1,
+});
+
 // The names of points, `candidates` [{b, x, y, isSoft, note}], the first ones first, of at most so
 // many letters before their notes: as texts, and as the entries of `pointKey` that numbers
 // stand for: all of them where few names have room.

@@ -8,7 +8,7 @@ import {
 } from "./axes.js";
 import { openBackbone } from "./cards.js";
 import { grouped, plural, rangeText, valueText } from "./format.js";
-import { rowNames } from "./names.js";
+import { boxOf, pointKey, pointNames, rowNames } from "./names.js";
 import { chosenColumns, scopeText, valueAt, visible } from "./selection.js";
 import { explained } from "./tooltip.js";
 
@@ -42,14 +42,15 @@ export function drawRace(view) {
     return;
   }
   for (const { column, rows } of races) {
-    const figure = make("figure", {}, make("h3", {}, scopeText([column])));
+    const figure = make("figure", { class: "race" }, make("h3", {}, scopeText([column])));
     drawn.append(figure, noteOf(rows));
     figure.append(bars(figure, column, rows));
     const series = seriesOf(column, rows);
-    if (!series.length) continue;
-    const lines = make("figure");
+    const counts = new Set(series.flatMap(({ looks }) => looks.map(([images]) => images)));
+    if (counts.size < 2) continue; // one look draws no line, and its values are in the bars
+    const lines = make("figure", { class: "race" });
     drawn.append(lines, paragraph("hint", LOOKS));
-    lines.append(means(lines, column, series));
+    lines.append(...means(lines, column, series));
   }
   $("status").textContent = plural(races.length, "race");
 }
@@ -75,15 +76,18 @@ function dropOf(column, b) {
 
 function noteOf(rows) {
   const drops = rows.flatMap(({ drop }) => (drop ? [drop] : []));
-  const saved = drops.reduce((sum, drop) => sum + drop.images_of_all - drop.images, 0);
-  const all = rows.length * drops[0].images_of_all;
-  const share = valueText(saved / all, { percent: true });
+  const [{ images_of_all: full, images_again: again = 0 }] = drops;
+  const spared = drops.reduce((sum, drop) => sum + full - drop.images, 0);
+  const saved = spared - (rows.length - drops.length) * again;
+  const all = rows.length * full;
+  const share = valueText(Math.abs(saved) / all, { percent: true });
+  const instead = saved < 0 ? "more embedded than" : "not embedded, of";
   const cutOff =
     rows.length > MAX_ROWS ? ` The first ${MAX_ROWS} are drawn; search or filter for others.` : "";
   return paragraph(
     "hint",
-    `${drops.length} of ${plural(rows.length, "backbone")} dropped; ${grouped(saved)} of ` +
-      `${grouped(all)} images × backbones not embedded (${share} %).${cutOff}`,
+    `${drops.length} of ${plural(rows.length, "backbone")} dropped; ${grouped(Math.abs(saved))} ` +
+      `images × backbones ${instead} ${grouped(all)} without a race (${share} %).${cutOff}`,
   );
 }
 
@@ -170,22 +174,44 @@ function seriesOf(column, rows) {
     .slice(0, MAX_SERIES);
 }
 
+// The chart, and what its numbers stand for.
 function means(figure, column, series) {
   const width = widthOf(figure);
   const metric = metricOf(column);
-  const box = { left: 46, right: width - 14, top: 26, bottom: HEIGHT - 48 };
+  const box = { left: 46, right: width - (width < NARROW ? 14 : 150), top: 26, bottom: HEIGHT - 48 };
   const looks = series.flatMap((one) => one.looks);
   const images = looks.map(([count]) => count);
   const x = logarithmic(images, box.left + 6, box.right - 6);
   const y = linear(looks.flatMap(([, , low, high]) => [low, high]), box.bottom, box.top, 6);
-  return chart(
+  const names = lineNames(series, x, y, { ...box, right: width - 4 }, width);
+  const plot = chart(
     width,
     HEIGHT,
     `Means with limits against images, ${scopeText([column])}`,
     yAxis(y, box, tickText(y, metric.percent), metric.name),
-    xAxis(x, box, grouped, "images embedded"),
+    xAxis(x, box, grouped, "images embedded (logarithmic)"),
     series.map((one) => meanLine(one, x, y, metric)),
+    names.texts,
   );
+  return [plot, pointKey(names.key)].filter(Boolean);
+}
+
+// The names of lines at their ends, which cover neither a line nor its limits.
+function lineNames(series, x, y, area, width) {
+  const ends = series.map(({ b, drop, looks }) => {
+    const [images, mean] = looks.at(-1);
+    return { b, x: x.at(images), y: y.at(mean), isSoft: Boolean(drop) };
+  });
+  const pieces = series.flatMap(({ looks }) =>
+    looks.flatMap(([images, mean, low, high], index) => {
+      const [before, meanBefore] = looks[Math.max(0, index - 1)];
+      return [
+        boxOf([x.at(images), x.at(images)], [y.at(low), y.at(high)]),
+        boxOf([x.at(before), x.at(images)], [y.at(meanBefore), y.at(mean)]),
+      ];
+    }),
+  );
+  return pointNames(ends, ends, area, width < NARROW ? 24 : 40, pieces);
 }
 
 function meanLine({ b, drop, looks }, x, y, metric) {

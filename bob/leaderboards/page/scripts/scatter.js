@@ -14,7 +14,7 @@ import {
   sizeText,
   valueText,
 } from "./format.js";
-import { familyLegend, pointKey, pointNames } from "./names.js";
+import { boxOf, familyLegend, pointKey, pointNames } from "./names.js";
 import { averageable, chosenColumns, scopeText, summarise, visible } from "./selection.js";
 import { paretoFront } from "./statistics.js";
 import { change, state } from "./state.js";
@@ -247,13 +247,6 @@ function stairs(front, x, y) {
 
 const whiskers = (points, y) =>
   points.filter(({ limits }) => limits).map(({ px, limits }) => boxOf([px, px], limits.map(y.at)));
-
-const boxOf = (xs, ys) => ({
-  x1: Math.min(...xs) - 1,
-  x2: Math.max(...xs) + 1,
-  y1: Math.min(...ys) - 1,
-  y2: Math.max(...ys) + 1,
-});
 
 const qualityText = (value, metric) => (metric ? valueText(value, metric) : fixed(value, 2));
 
