@@ -78,7 +78,7 @@ class LocalEngine:
         while not any(future.done() for future in running):
             assert self._pool is not None  # what this process does is complete when it returns
             self._hand_out(beside=False)
-            if self._waiting and self._seconds_left > 0:
+            if self._waiting and (self._seconds_left > 0 or not self._pool.busy):
                 unit, listener, future = self._waiting.popleft()
                 here = _FollowingListener(listener, self)
                 self._score_here(unit, here, future, self._seconds_left)
@@ -114,10 +114,10 @@ class LocalEngine:
             self._pool.submit(unit, listener, future, BESIDE_EMBEDDING if beside else 0)
 
     def _may_start(self, pool: ScoringPool, *, beside: bool) -> bool:
-        """Whether a further process may score: all are busy."""
+        """Whether a further process may score: all are busy. A last unit is soon done here."""
         if beside:
             return pool.busy < max(pool.size // 2, 1)
-        return self._seconds_left <= 0 and pool.busy < pool.size
+        return self._seconds_left <= 0 and pool.busy < pool.size and len(self._waiting) > 1
 
     def _score_here(
         self, unit: Unit, listener: EngineListener, future: "Future[Done]", seconds: float

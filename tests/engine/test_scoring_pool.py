@@ -108,6 +108,23 @@ def test_what_waits_is_scored_beside_forward_passes_at_a_low_priority(tmp_path: 
     engine.close()
 
 
+def test_no_process_is_started_for_a_last_unit(tmp_path: Path) -> None:
+    """This process has scored for long enough, and another would take seconds to start."""
+    request = make_request(tmp_path, "knn", backbones=("raw_pixels", "channel_statistics"))
+    workspace, listener = make_workspace(request), Counting()
+    engine = LocalEngine(workspace, processes=2, seconds_here=1e-9)
+    to_do = list(units(make_plan(request), {}, 1))
+    for unit in (unit for unit in to_do if unit.kind == "embed"):
+        engine.submit(unit, listener)
+    first, last = [unit for unit in to_do if unit.kind == "score"][:2]
+    assert engine.submit(first, listener).done()
+    future = engine.submit(last, listener)
+    assert not future.done()
+    engine.wait([future])
+    assert future.done() and engine._pool is not None and not engine._pool._processes
+    engine.close()
+
+
 def test_images_that_are_embedded_let_processes_begin_after_the_first_block(
     tmp_path: Path,
 ) -> None:
