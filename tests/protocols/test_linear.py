@@ -119,7 +119,7 @@ def test_the_record_states_how_c_was_decided() -> None:
     assert detail["c_decided_by"] in ("top1", "log_loss")
     assert detail["path_ended_by"] in ("worse than the best", "decade past the best")
     assert detail["values_tried"] + detail["values_not_tried"] == 12
-    assert 1 <= detail["values_solved_to_1e-5"] <= detail["values_tried"]
+    assert 1 <= detail["values_solved_closely"] <= detail["values_tried"]
     assert detail["path_passes"] >= detail["values_tried"]
 
 

@@ -2,7 +2,8 @@
 
 1. Values half a decade apart are solved to a loose gap, from strong to weak penalty, until later
    ones would be worse; then those between them that are next to one that may be the best.
-2. Those that may be the best are solved to a tight gap; the best of these is chosen.
+2. The best is solved to a tight gap, and chosen unless another is then better beyond the error of
+   the paired outcomes. Where that is cheap, all that may be the best are, and the best is chosen.
 """
 
 from collections.abc import Sequence
@@ -27,12 +28,10 @@ FIRST_TOLERANCE = 1e-3
 Relative to that, because under a strong penalty the objective hardly differs from that of no
 weights, while predictions depend on their direction.
 """
-PATH_TOLERANCE = 1e-5
-"""Gap of the second round, likewise.
-
-At 1e-2, 1e-3 and still at 1e-4 the slack decided held-out rows near a tie that the optimum decides
-otherwise; from 1e-4 to 1e-5 a path takes a third more passes.
-"""
+PATH_TOLERANCE = 1e-4
+"""Gap of the second round, likewise."""
+SMALL_TOLERANCE = 1e-5
+"""The same where the full Hessian is affordable: from the loose gap it takes a step or two."""
 SLACK = 1 / 16
 """In the first round a value that is 1 + SLACK · √H of H held-out rows behind may be the best.
 
@@ -109,47 +108,69 @@ class GridSearch:
     @property
     def rule(self) -> str:
         """What decided between the best value and all others."""
-        best = self._retained_best()
+        best = self._leader()
         if self._inside(best) is not best:
             return "strongest_penalty"
-        tied = [score for score in self._precise if score.top1 == best.top1]
+        tied = [score for score in self._candidates if score.top1 >= best.top1]
+        if any(score.rank > best.rank for score in tied):
+            return "standard_error"
         if len(tied) == 1:
             return "top1"
         tied = [score for score in tied if score.log_loss == best.log_loss]
         return "log_loss" if len(tied) == 1 else "strongest_penalty"
 
     @property
-    def _precise(self) -> list[HeldOutScore]:
-        return [score for score in self.scores.values() if score.precise]
+    def _small(self) -> bool:
+        return self.folds[0][0].small
 
-    def _best(self) -> HeldOutScore:
-        """Solve all values that may be the best to `PATH_TOLERANCE`, and return the best."""
-        self._fill()
-        while pending := [c for c in sorted(self.theta) if not self.scores[c].precise]:
-            for c in pending:
-                self._solve(c, self.theta[c], precise=True)
-            self._discard_worse()
-        return self._inside(self._retained_best())
-
-    def _retained_best(self) -> HeldOutScore:
-        """Return the best value of those whose θ is kept, all of which are solved precisely.
+    @property
+    def _candidates(self) -> list[HeldOutScore]:
+        """Scores of the values whose θ is kept.
 
         A discarded one may have a better score: where scores differ by rounding, a loose solution
         can discard a precise one and then turn out to be worse.
         """
-        return max((self.scores[c] for c in self.theta), key=lambda score: score.rank)
+        return [self.scores[c] for c in self.theta]
+
+    def _best(self) -> HeldOutScore:
+        """Solve values that may be the best to the tight gap, and return the best."""
+        self._fill()
+        while pending := self._pending():
+            for c in pending:
+                self._solve(c, self.theta[c], precise=True)
+            self._discard_worse()
+        return self._inside(self._leader())
+
+    def _pending(self) -> list[float]:
+        """Return the values to solve to the tight gap: the best, or all that may be if cheap."""
+        values = sorted(self.theta) if self._small else [self._leader().c]
+        return [c for c in values if not self.scores[c].precise]
+
+    def _leader(self) -> HeldOutScore:
+        """Return the best value, or the best solved to `PATH_TOLERANCE` if that is tied with it.
+
+        At the loose gap, the slack decides a row or two near a tie.
+        """
+        best = max(self._candidates, key=lambda score: score.rank)
+        precise = [score for score in self._candidates if score.precise]
+        if not precise:
+            return best
+        solved = max(precise, key=lambda score: score.rank)
+        return best if solved.fewer_right(best) else solved
 
     def _inside(self, best: HeldOutScore) -> HeldOutScore:
         """Return the best value but for one at the weak edge of the grid that is no better.
 
         Of few features the held-out log-loss falls with C without end, ever less.
         """
-        inside = [self.scores[c] for c in self.theta if c < self.grid[-1]]
+        inside = [score for score in self._candidates if score.c < self.grid[-1]]
         if best.c != self.grid[-1] or not inside or self.certain:
             return best
-        other = max(inside, key=lambda score: score.rank)
-        tied = other.same_rows_right(best) and not other.less_likely(best)
-        return other if tied else best
+        other = max(inside, key=lambda score: score.rank).c
+        if not self.scores[other].precise:
+            self._solve(other, self.theta[other], precise=True)
+        tied = self.scores[other].same_rows_right(best)
+        return self.scores[other] if tied and not self.scores[other].less_likely(best) else best
 
     def _fill(self) -> None:
         """Solve the values of the grid that are next to one that may be the best, loosely."""
@@ -175,8 +196,9 @@ class GridSearch:
         ]
 
     def _solve(self, c: float, start: list[Tensor], precise: bool) -> None:
+        tight = SMALL_TOLERANCE if self._small else PATH_TOLERANCE
         for solver, theta in zip(self.solvers, start, strict=True):
-            solve_from(solver, theta, c, PATH_TOLERANCE if precise else FIRST_TOLERANCE)
+            solve_from(solver, theta, c, tight if precise else FIRST_TOLERANCE)
         self._score(c, precise)
 
     def _score(self, c: float, precise: bool) -> None:

@@ -50,8 +50,11 @@ HESSIAN_STEPS = 3
 """Steps for which the full Hessian is used; at another penalty it is recomputed too."""
 REFINE_AFTER = 12
 """Steps at one penalty after which curvature is refined, there and for all weaker penalties."""
-REFINE_PASSES = 3
-"""What inverting the matrix of the low-rank terms may cost."""
+REFINE_PASSES = 1
+"""What inverting the matrix of the low-rank terms may cost, in operations.
+
+An operation of it takes several times as long as one of a pass.
+"""
 MIN_PAIRS = 512
 """Low-rank terms in any case: their matrix costs no more than the many calls of a small pass."""
 MAX_PAIRS = 2560

@@ -54,15 +54,16 @@ class Selection:
     """Whether the path ended where all train rows are certain, so that a weaker penalty could do
     little but scale the weights."""
     rule: str
-    """What decided among the values solved to the tight gap: 'top1', 'log_loss' if equal, or
-    'strongest_penalty' if equal too, or equal within its error at the weak edge of the grid."""
+    """What decided: 'top1', 'log_loss' if equal, or 'strongest_penalty' if equal too, or equal
+    within its error at the weak edge of the grid; or 'standard_error', where a value that is solved
+    loosely is better, within the error of the paired outcomes."""
     end: str
     """Why no weaker penalty was tried; see `bob.numerics.linear.grid_search.GridSearch`."""
     precise: int
-    """Number of values that were solved to the tight gap, as they might have been the best."""
+    """Number of values that were solved to the tight gap: the best, or all that might have been."""
     held_out_weights: tuple[Doubles, Doubles]
     """Weights (C, D) and biases (C,) at the chosen C without the held-out rows, or without the
-    first fold, to `PATH_TOLERANCE`."""
+    first fold, to `PATH_TOLERANCE` or closer."""
     path_passes: int
     """Passes over the rows that are not held out, for all values and folds."""
 

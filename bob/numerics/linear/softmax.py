@@ -4,7 +4,7 @@
 feature blocks, sums over examples in float64.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,6 +16,13 @@ from bob.numerics.threads import map_stripes
 
 RESIDUAL_BYTES = 1 << 30
 """Residuals of all examples are stored for the certificate up to this size."""
+GROUP_BYTES = 1 << 18
+"""Logits up to this size are turned into residuals at once: they stay in cache."""
+FEW_CLASSES = 32
+"""Up to this many, rows times weights and a transposition are faster than weights times rows.
+
+oneDNN packs its second matrix: the rows, or the few weights.
+"""
 NEGLIGIBLE_NATS = 40.0
 """Logits are raised to this far below the largest of their row.
 
@@ -107,23 +114,44 @@ def _accumulate(
 
     The three residual sums are over all examples, over those of the class itself, and of squares.
     """
-    gradient, residuals = torch.zeros_like(weight), []
+    gradient = torch.zeros_like(weight)
+    residuals: list[Tensor] = []
     loss = torch.zeros((), dtype=torch.float64, device=weight.device)
     sums = torch.zeros(3, len(weight), dtype=torch.float64, device=weight.device)
-    for rows in slices:
-        block, label = blocks.block(rows), y[rows]
-        logits = product(weight, block).add_(bias)
-        residual, label_residual, block_loss = softmax_residuals(logits, label)
-        loss += block_loss
+    for group in _groups(slices, len(weight)):
+        logits = _products(blocks, weight, group).add_(bias)
+        label = y[group[0].start : group[-1].stop]
+        residual, label_residual, group_loss = softmax_residuals(logits, label)
+        loss += group_loss
         if absent is not None:
             residual[absent] = 0
-        gradient += product(residual, block.T)
+        parts = torch.split(residual, [rows.stop - rows.start for rows in group], 1)
+        for rows, part in zip(group, parts, strict=True):
+            gradient += product(part, blocks.block(rows).T)
         sums[0] += residual.sum(1)
         sums[1].index_add_(0, label, label_residual.double())
         sums[2] += torch.linalg.vector_norm(residual, 2, 1).square_()
         if store_residuals:
-            residuals.append(residual)
+            residuals.extend(parts)
     return gradient, sums, loss, residuals
+
+
+def _products(blocks: FeatureBlocks, weight: Tensor, group: Sequence[slice]) -> Tensor:
+    """Return weights (C, ·) times the rows of a group of blocks, (C, n)."""
+    if len(weight) <= FEW_CLASSES:
+        return torch.cat([product(blocks.block(rows), weight) for rows in group]).T.contiguous()
+    of_blocks = [product(weight, blocks.block(rows)) for rows in group]
+    return of_blocks[0] if len(of_blocks) == 1 else torch.cat(of_blocks, 1)
+
+
+def _groups(slices: Sequence[slice], classes: int) -> Iterator[Sequence[slice]]:
+    """Divide adjacent blocks into groups whose logits are turned into residuals at once.
+
+    Of few classes, a block has so few logits that the calls would take longer than their work.
+    """
+    rows = slices[0].stop - slices[0].start
+    count = max(1, GROUP_BYTES // (4 * rows * classes))
+    return (slices[i : i + count] for i in range(0, len(slices), count))
 
 
 def softmax_residuals(logits: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:

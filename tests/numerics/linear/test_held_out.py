@@ -1,5 +1,7 @@
 """Paired comparison of values of C on held-out rows, by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy.special import log_softmax
@@ -93,6 +95,18 @@ def test_the_last_value_stays_where_its_second_solution_is_worse_than_a_discarde
     assert list(search.theta) == [1.0]
 
 
+@pytest.mark.parametrize(("ahead", "stays"), [(1, True), (3, False)])
+def test_the_value_solved_closely_is_chosen_unless_another_is_better_beyond_the_error(ahead, stays):
+    """Another is right on 1 or 3 rows more, and on none less: 1 ≤ √1, but 3 > √3."""
+    loss = [0.5] * 64
+    solved = replace(score(1.0, [0.0] * 4 + [1.0] * 60, loss), precise=True)
+    other = score(2.0, [1.0] * ahead + [0.0] * (4 - ahead) + [1.0] * 60, loss)
+    search = search_with([solved, replace(other, precise=False)], [1.0, 2.0])
+    assert search._leader().c == (1.0 if stays else 2.0)
+    if stays:
+        assert search.rule == "standard_error"
+
+
 # --- the end of a path; a value is ten to a quarter times the one before
 
 
@@ -135,10 +149,10 @@ def test_the_first_round_goes_in_steps_of_at_most_half_a_decade():
 def test_the_weakest_penalty_is_not_chosen_where_another_is_no_less_likely_on_the_same_rows():
     loss = [0.5, 0.7]
     inside, edge = (HeldOutScore(c, [np.ones(2)], [np.array(loss) - c / 1e3], True) for c in (1, 2))
-    search = search_with([inside, edge], [])
+    search = search_with([inside, edge], [1, 2])
     assert search._inside(edge) is edge  # 0.002 less > √(2 · 0.001²): beyond the paired error
     noisy = HeldOutScore(1, [np.ones(2)], [np.array([0.2, 1.0])], True)  # 0.2 more < √(0.298² · 2)
-    search = search_with([noisy, edge], [])
+    search = search_with([noisy, edge], [1, 2])
     assert search._inside(edge) is noisy and search.rule == "strongest_penalty"
     search.certain = True
     assert search._inside(edge) is edge
