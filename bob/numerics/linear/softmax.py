@@ -139,9 +139,10 @@ def _accumulate(
 def _products(blocks: FeatureBlocks, weight: Tensor, group: Sequence[slice]) -> Tensor:
     """Return weights (C, ·) times the rows of a group of blocks, (C, n)."""
     if len(weight) <= FEW_CLASSES:
-        return torch.cat([product(blocks.block(rows), weight) for rows in group]).T.contiguous()
-    of_blocks = [product(weight, blocks.block(rows)) for rows in group]
-    return of_blocks[0] if len(of_blocks) == 1 else torch.cat(of_blocks, 1)
+        by_row = [product(blocks.block(rows), weight) for rows in group]
+        return (by_row[0] if len(group) == 1 else torch.cat(by_row)).T.contiguous()
+    by_class = [product(weight, blocks.block(rows)) for rows in group]
+    return by_class[0] if len(group) == 1 else torch.cat(by_class, 1)
 
 
 def _groups(slices: Sequence[slice], classes: int) -> Iterator[Sequence[slice]]:
