@@ -1,8 +1,10 @@
 """Values that commands make of the same flags."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
+from bob.datasets.readers.tree import EXTENSIONS
 from bob.errors import ConfigError
 from bob.specs import DataOptions
 
@@ -46,3 +48,19 @@ def _merged(conditions: Sequence[Condition]) -> dict[str, tuple[str, ...]]:
     for column, values in conditions:
         merged[column] = tuple(dict.fromkeys((*merged.get(column, ()), *values)))
     return merged
+
+
+def require_not_read(flag: str, written: Path | None, read: Iterable[str | Path]) -> None:
+    """Raise ConfigError where a file to write is one of those that are read, or named as an image.
+
+    It would be overwritten, or read as an image later. Nothing is written where it is None.
+    """
+    if written is None:
+        return
+    if written.suffix.lower() in EXTENSIONS:
+        raise ConfigError(f"{flag} {str(written)!r} is the name of an image; give another one.")
+    if written.exists() and any(Path(file).exists() and written.samefile(file) for file in read):
+        raise ConfigError(
+            f"{flag} {str(written)!r} is read by this command, and would be overwritten; name "
+            "another file."
+        )

@@ -19,11 +19,13 @@ import yaml
 
 from bob.backbones.availability import backbone_unavailable_reason, require_code_permission
 from bob.backbones.card import load_backbone
-from bob.backbones.draft_entry import DraftEntry, draft_entry
+from bob.backbones.draft_entry import WEIGHT_FILES, DraftEntry, draft_entry
 from bob.backbones.loaders.load import outline
+from bob.backbones.loaders.transformers import CONFIG
 from bob.backbones.weights.identity import id_problems
 from bob.backbones.weights.source import source_text
 from bob.backbones.weights.tensors import tensor_hash
+from bob.commands.arguments import require_not_read
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, BobError, ConfigError, UnavailableError
 from bob.io.files import write_atomically
@@ -96,6 +98,8 @@ def _write_entry(
     terminal: Terminal,
 ) -> int:
     """Write the entry of a checkpoint, or print it, and check it as any other."""
+    files = (place / name for name in (*WEIGHT_FILES, CONFIG))
+    require_not_read("--to", arguments.to, (place, *files))
     draft = draft_entry(
         place, arguments.architecture, arguments.name, arguments.family, arguments.output
     )

@@ -3,11 +3,12 @@
 import argparse
 
 from bob.backbones.availability import require_code_permission
+from bob.commands.arguments import require_not_read
 from bob.commands.terminal import Terminal
 from bob.errors import OK, ConfigError
 from bob.heads.onnx_graph import export_onnx
 from bob.heads.predict import load_recorded
-from bob.heads.python_code import export_python
+from bob.heads.python_code import export_python, weights_beside
 from bob.heads.saved_probe import read_probe
 
 
@@ -19,6 +20,11 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--python {str(arguments.python)!r}: must end in .py.")
     terminal = Terminal()
     probe = read_probe(arguments.probe)
+    weights = probe.facts.backbone.weights
+    read = [arguments.probe, *([weights.file] if weights and weights.file else [])]
+    require_not_read("--onnx", arguments.onnx, read)
+    if arguments.python is not None:
+        require_not_read("--python", weights_beside(arguments.python), read)
     if probe.facts.is_ridge and probe.facts.temperature is None:
         raise ConfigError(
             f"{str(arguments.probe)!r}: the outputs of a ridge probe without a temperature have no "

@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 import pandas as pd
 
+from bob.commands.arguments import require_not_read
 from bob.commands.terminal import Terminal
 from bob.errors import OK
 from bob.leaderboards.column_roles import parse_roles
@@ -21,6 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     ConfigError where the tables or records do not suffice.
     """
+    require_not_read("--to", arguments.to, (*arguments.external, *arguments.data))
     specs = load_registry(arguments.registry, arguments.tasks_dir).backbones
     tables, notes = read_tables(arguments.external, parse_roles(arguments.external_column))
     published = published_scores(tables, specs, parse_matches(arguments.match))

@@ -10,6 +10,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
+from bob.commands.arguments import require_not_read
 from bob.commands.features import several_backbones, stored_features
 from bob.commands.terminal import Terminal
 from bob.datasets.dataset import Dataset
@@ -42,6 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Nothing is computed but the measures. ConfigError where features are not stored.
     """
+    require_not_read("--to", arguments.to, [arguments.data] if arguments.data else [])
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     backbones, workspace, dataset = several_backbones(arguments, registry)
     if arguments.split not in dataset.splits:

@@ -3,7 +3,7 @@
 import itertools
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -90,19 +90,26 @@ def require_apart(data: Iterable[str], folders: Mapping[str, Path]) -> None:
 
 
 def require_images_apart(spec: DatasetSpec, folders: Mapping[str, Path]) -> None:
-    """Raise ConfigError if a folder that is written is in a dataset's folder of class folders.
+    """Raise ConfigError if a folder that is written is in one of which a dataset reads all files.
 
     `folders` are named by what they are for, such as "cache".
     """
-    images = Path(spec.source.path) if isinstance(spec.source, FolderSource) else None
-    if images is None or not images.is_absolute():
-        return
-    for use, folder in folders.items():
-        if _is_among_images(images, folder):
+    for images, (use, folder) in itertools.product(_searched(spec.source), folders.items()):
+        if images.is_absolute() and _is_among_images(images, folder):
             raise ConfigError(
                 f"the {use} folder {str(folder)!r} is inside {str(images)!r}, whose folders hold "
                 "images: it would be read as one of them. Name a folder elsewhere."
             )
+
+
+def _searched(source: Source) -> Iterator[Path]:
+    """Yield the folders in which images, masks, depth maps or Parquet files are looked for."""
+    if isinstance(source, FolderSource | ParquetSource):
+        yield Path(source.path)
+    elif isinstance(source, MasksSource | DepthFoldersSource):
+        yield Path(source.path, source.images)
+        targets = source.masks if isinstance(source, MasksSource) else source.depths
+        yield Path(source.path, targets)
 
 
 def _is_among_images(images: Path, written: Path) -> bool:

@@ -50,6 +50,11 @@ if __name__ == "__main__":
 '''
 
 
+def weights_beside(path: Path) -> Path:
+    """Return the file that holds the weights of a program."""
+    return path.with_suffix(".safetensors")
+
+
 def export_python(probe: SavedProbe, backbone: Backbone, path: Path) -> list[Path]:
     """Write the program, and beside it the weights of backbone and probe; return both paths.
 
@@ -70,7 +75,7 @@ def export_python(probe: SavedProbe, backbone: Backbone, path: Path) -> list[Pat
             "--alpha white or black. Fit the probe with these, or export it with --onnx."
         )
     options = _options(backbone)
-    weights = path.with_suffix(".safetensors")
+    weights = weights_beside(path)
     state = model.model.state_dict()
     tensors = {f"b.{name}": tensor.contiguous().clone() for name, tensor in state.items()}
     tensors["weight"], tensors["bias"] = torch.tensor(probe.weight), torch.tensor(probe.bias)

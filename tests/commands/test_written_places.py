@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
+from PIL import Image
 
 import bob
 from bob.cli import main
@@ -60,6 +62,73 @@ def test_python_refuses_to_write_among_the_images(inside: Path, place: str) -> N
     with pytest.raises(ConfigError, match=f"the {place} folder 'own/{place}' is inside '{inside}'"):
         bob.run("raw_pixels", "knn", data=".", **places)  # type: ignore[arg-type]
     assert not (inside / "own").exists()
+
+
+def test_folders_of_masks_and_of_parquet_files_are_images_too(tmp_path: Path) -> None:
+    """What is written beside `images/` and `masks/` is read by nobody."""
+    for folder in ("images", "masks"):
+        (tmp_path / "rooms" / folder).mkdir(parents=True)
+        Image.new("L", (8, 8)).save(tmp_path / "rooms" / folder / "a.png")
+    (tmp_path / "rooms" / "classes.txt").write_text("floor\nwall\n")
+    data, places = tmp_path / "rooms", {"cache": tmp_path / "cache"}
+    for folder in ("images", "masks"):
+        with pytest.raises(ConfigError, match=rf"is inside '.*rooms/{folder}'"):
+            bob.run("raw_pixels", "segment", data=data, results=data / folder / "own", **places)
+    make_photos(tmp_path / "photos", per_class=5, classes=2, side_px=8)
+    rows = [
+        {"image": {"bytes": path.read_bytes(), "path": path.name}, "label": path.parent.name}
+        for path in sorted((tmp_path / "photos").rglob("*.png"))
+    ]
+    (tmp_path / "shards").mkdir()
+    pd.DataFrame(rows).to_parquet(tmp_path / "shards" / "train.parquet")
+    data = tmp_path / "shards"
+    with pytest.raises(ConfigError, match=r"is inside '.*shards'"):
+        bob.run("raw_pixels", "knn", data=data, results=data / "own", **places)
+    assert not [*tmp_path.rglob("own")]
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images, a table of them, and a probe."""
+    root = tmp_path_factory.mktemp("probed")
+    photos = make_photos(root / "photos", per_class=10, classes=2, side_px=8)
+    rows = "".join(f"{p.relative_to(root)},{p.parent.name}\n" for p in photos.rglob("*.png"))
+    (root / "table.csv").write_text(f"path,label\n{rows}")
+    words = ["probe", "raw_pixels", "--data", "photos", "--to", "head.safetensors", *RESULTS[2:]]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(root)
+        assert main([*words, "--results", "../results"]) == 0
+    return root
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "head.safetensors", "--images", "table.csv", "--to", "table.csv"),
+        ("predict", "head.safetensors", "--images", "photos", "--to", "head.safetensors"),
+        ("predict", "head.safetensors", "--images", "photos", "--to", "photos/class0/0.png"),
+        ("export", "head.safetensors", "--onnx", "./head.safetensors"),
+        ("export", "head.safetensors", "--python", "head.py"),
+        ("similarity", "raw_pixels,channel_statistics", "--data", "table.csv", "--to", "table.csv"),
+        ("similarity", "a,b", "--data", "table.csv", "--to", "photos/class0/0.png"),
+        ("prerank", "--external", "table.csv", "--to", "table.csv"),
+        ("doctor", "head.safetensors", "--to", "head.safetensors"),
+    ],
+    ids=lambda words: f"{words[0]}-{words[-1]}",
+)
+def test_no_command_overwrites_what_it_reads(
+    probed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: Sequence[str],
+) -> None:
+    monkeypatch.chdir(probed)
+    before = {path: path.read_bytes() for path in probed.rglob("*") if path.is_file()}
+    assert main([*words]) == USAGE
+    out, err = capfd.readouterr()
+    message = "is the name of an image" if words[-1].endswith(".png") else "would be overwritten"
+    assert message in " ".join((out + err).split())
+    assert {path: path.read_bytes() for path in probed.rglob("*") if path.is_file()} == before
 
 
 def test_a_link_does_not_hide_that_a_folder_is_among_the_images(
