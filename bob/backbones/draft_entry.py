@@ -72,7 +72,18 @@ def draft_entry(
             complete = with_output | _measured(backbone, place, width)
             spec = build(BackboneSpec, {"name": name, **complete}, name)
             return DraftEntry(spec, complete, (*notes, *backbone.notes))
+    stated = _stated_architecture(place)
+    if architecture is not None and stated is not None and stated != architecture:
+        problems.append(
+            f"{str(place / CONFIG)!r} states its own architecture, {stated!r}: leave out "
+            f"--architecture {architecture}."
+        )
     raise BackboneError("\n".join(dict.fromkeys(problems)) or f"{str(place)!r} holds no weights.")
+
+
+def _stated_architecture(place: Path) -> str | None:
+    """Return the network that a folder's config.json names, if it is a folder with one."""
+    return _named(_config(place)) if place.is_dir() else None
 
 
 def _candidates(
@@ -104,13 +115,7 @@ def _candidates(
 
 def _of_folder(place: Path, architecture: str | None, common: Values) -> Iterator[Values]:
     """Yield the entries of a folder with `config.json` and weights."""
-    try:
-        config = json.loads((place / CONFIG).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{str(place)!r}: has no readable {CONFIG}, as `save_pretrained` writes it ({error}). "
-            "Name the file of the weights instead."
-        ) from error
+    config = _config(place)
     file = next((place / name for name in WEIGHT_FILES if (place / name).is_file()), None)
     if file is None:
         raise ConfigError(f"{str(place)!r}: has no weights; looked for {', '.join(WEIGHT_FILES)}.")
@@ -130,6 +135,25 @@ def _of_folder(place: Path, architecture: str | None, common: Values) -> Iterato
             f"{str(place / CONFIG)!r}: names no model_type and no architecture; name the file of "
             "the weights instead, with --architecture."
         )
+
+
+def _config(place: Path) -> Values:
+    """Return the content of a folder's config.json; ConfigError where it cannot be read."""
+    try:
+        config = json.loads((place / CONFIG).read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{str(place)!r}: has no readable {CONFIG}, as `save_pretrained` writes it ({error}). "
+            "Name the file of the weights instead."
+        ) from error
+    if not isinstance(config, dict):
+        raise ConfigError(f"{str(place / CONFIG)!r}: must hold a mapping; got {config!r:.60}.")
+    return config
+
+
+def _named(config: Values) -> str | None:
+    """Return the network that a config names, of transformers or of timm."""
+    return config.get("model_type") or config.get("architecture")
 
 
 def _averaged_first(layouts: list[CheckpointLayout], notes: list[str]) -> list[CheckpointLayout]:

@@ -86,6 +86,12 @@ def test_a_folder_of_timm_names_its_own_network(tmp_path: Path, bob: Bob) -> Non
     (entry,) = yaml.safe_load((tmp_path / "mine.yaml").read_text()).values()
     assert entry["preprocessing"]["input_px"] == 96 and entry["preprocessing"]["crop_pct"] == 1
     assert entry["weights"]["file"] == "saved/model.safetensors"
+    code, out, err = bob("doctor", tmp_path / "saved", "--architecture", "resnet50")
+    message = f"states its own architecture, '{SMALL}': leave out --architecture resnet50."
+    assert code != OK and message in " ".join((out + err).split())
+    (tmp_path / "saved" / "config.json").write_text("[1]")
+    code, _, err = bob("doctor", tmp_path / "saved")
+    assert code == USAGE and "must hold a mapping; got [1]" in " ".join(err.split())
 
 
 def test_a_folder_of_save_pretrained_is_read_by_transformers(tmp_path: Path, bob: Bob) -> None:
@@ -106,6 +112,10 @@ def test_a_folder_of_save_pretrained_is_read_by_transformers(tmp_path: Path, bob
     (entry,) = yaml.safe_load((tmp_path / "mine.yaml").read_text()).values()
     assert (entry["loader"], entry["architecture"]) == ("transformers", "vit")
     assert (entry["output"], entry["width"]) == ("cls", 16)
+    wrong = ("--architecture", "vit_tiny_patch16_224", "--name", "other")
+    code, out, err = bob("doctor", tmp_path / "vit", *wrong)
+    message = "states its own architecture, 'vit': leave out --architecture vit_tiny_patch16_224."
+    assert code != OK and message in " ".join((out + err).split())
 
 
 def test_a_second_entry_is_added_and_a_repeated_name_refused(tmp_path: Path, bob: Bob) -> None:
