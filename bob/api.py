@@ -136,6 +136,7 @@ def run(
     pandas.DataFrame
         One row per score of the selected cells, as in `leaderboard`. Failed cells have
         `status == "failed"` and a reason, backbones dropped by a race `status == "dropped"`.
+        Printed, it shows the scores that rank each task, in few columns.
 
     Raises
     ------
@@ -410,6 +411,7 @@ def leaderboard(
     from bob.leaderboards import tidy, wide
     from bob.leaderboards.column_roles import parse_roles
     from bob.leaderboards.gather import gather
+    from bob.leaderboards.render.score_table import ScoreTable
 
     folders = [results] if isinstance(results, str | PathLike) else list(results)
     gathered = gather(
@@ -420,7 +422,7 @@ def leaderboard(
     if not gathered.records:
         raise ConfigError(f"{', '.join(map(str, folders))}: holds no records; call bob.run first.")
     board = gathered.board()
-    return tidy(board) if form == "tidy" else wide(board)
+    return ScoreTable(tidy(board)) if form == "tidy" else wide(board)
 
 
 def compare(
@@ -595,8 +597,9 @@ def _listed(names: Names) -> list[str]:
 def _scores(results: "str | PathLike[str]", keys: set[str]) -> "pd.DataFrame":
     from bob.leaderboards import tidy
     from bob.leaderboards.gather import gather
+    from bob.leaderboards.render.score_table import ScoreTable
 
-    return tidy(gather([Path(results)]).with_keys(keys).board())
+    return ScoreTable(tidy(gather([Path(results)]).with_keys(keys).board()))
 
 
 def _image(image: "str | PathLike[str] | Image.Image") -> "Image.Image":
