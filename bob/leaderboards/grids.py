@@ -18,16 +18,22 @@ def grid_of(record: Record) -> str | None:
 
 
 def grid_notes(cells: Iterable[BoardCell]) -> list[str]:
-    """Return one line per dense setting whose backbones have grids of different sizes."""
+    """Return a line for the dense settings whose backbones have grids of different sizes.
+
+    Settings with the same grids of the same backbones share one.
+    """
     by_column: dict[BoardColumn, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for cell in cells:
         if grid := grid_of(cell.record):
             by_column[cell.column][grid].append(cell.record.backbone_name)
+    by_grids: dict[str, list[str]] = defaultdict(list)
+    for column, grids in by_column.items():
+        if len(grids) > 1:
+            by_grids[_grids_text(grids)].append(str(column))
     return [
-        f"{column}: grids differ ({_grids_text(grids)}). A finer grid can score higher: compare "
+        f"{', '.join(columns)}: grids differ ({grids}). A finer grid can score higher: compare "
         "with the ceiling of each, or set input_px by patch size in a task of your own."
-        for column, grids in by_column.items()
-        if len(grids) > 1
+        for grids, columns in by_grids.items()
     ]
 
 

@@ -13,6 +13,9 @@ def of(backbone: str, name: str, grid: list[int] | None = None) -> Record:
     return record(backbone, 0.5, task=task(name), details=details)
 
 
+SIDES = (("a", 14), ("b", 16))
+
+
 def notes(*records: Record) -> list[str]:
     return [note for note in board_notes(make_board(records)) if "grid" in note or "pixels" in note]
 
@@ -22,6 +25,15 @@ def test_settings_with_several_grids_name_their_backbones() -> None:
     (note,) = notes(*records, of("b", "segment", [14, 14]))
     assert "grids differ (14 x 14: a, b; 16 x 16: c). A finer grid can score higher" in note
     assert not notes(records[0], of("d", "segment", [16, 16]))
+
+
+def test_settings_with_the_same_grids_share_a_line() -> None:
+    same = [of(name, kind, [14, side]) for kind in ("segment", "depth") for name, side in SIDES]
+    other = [of("a", "detect", [14, 14]), of("b", "detect", [32, 32])]
+    shared, alone = notes(*same, *other)
+    assert shared.count("grids differ (14 x 14: a; 14 x 16: b)") == 1
+    assert "segment/elpv" in shared and "depth/elpv" in shared and "detect" not in shared
+    assert alone.startswith("detect/elpv: grids differ (14 x 14: a; 32 x 32: b)")
 
 
 def test_averages_over_pixels_and_images_say_so() -> None:
