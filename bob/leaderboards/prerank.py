@@ -50,8 +50,11 @@ class PredictedBackbone:
     """A fraction."""
     low: float | None
     high: float | None
-    """Interval with a nominal coverage of 80 %; None where too few datasets determine one."""
+    """Interval with a nominal coverage of 80 %; None where too few datasets determine one, or the
+    prediction is cut."""
     params: int | None
+    is_cut: bool = False
+    """Whether the prediction lay below 0 or above 1, and is the nearer of the two."""
 
 
 @dataclass(frozen=True)
@@ -219,8 +222,9 @@ def _mean(values: Sequence[float | None]) -> float | None:
 
 def _predicted_backbone(spec: BackboneSpec, value: float, half_width: float) -> PredictedBackbone:
     low, value_shown, high = np.clip([value - half_width, value, value + half_width], 0, 1).tolist()
-    if not np.isfinite(half_width):
-        return PredictedBackbone(spec.name, value_shown, None, None, spec.params)
+    is_cut = value != value_shown
+    if is_cut or not np.isfinite(half_width):
+        return PredictedBackbone(spec.name, value_shown, None, None, spec.params, is_cut)
     return PredictedBackbone(spec.name, value_shown, low, high, spec.params)
 
 

@@ -1,6 +1,7 @@
 """Predicted orders of registered backbones."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from bob.leaderboards.prerank import (
     published_scores,
 )
 from bob.leaderboards.published import read_published
+from bob.leaderboards.render.prerank import prerank_sentences
 from bob.records.record import Record
 from bob.registry import load_registry
 from tests.builders.leaderboard_records import failed, record, task
@@ -51,6 +53,32 @@ def test_the_order_of_a_table_of_rank_one_is_continued() -> None:
     assert result.unregistered == ("house model",)
     assert result.methods[0].spearman == pytest.approx(1)
     assert result.methods[0].worst_regret == 0
+
+
+def test_a_prediction_beyond_all_scores_is_cut_and_has_no_interval() -> None:
+    """Qualities of 0.3, 0.4 and 0.5 give 0.3, 0.6 and 0.9: those of 0.8 and 0.6 are above 1."""
+    steep = dict(zip(OWN, (0.3, 0.6, 0.9), strict=True))
+    result = prerank(_published(), _own(steep), SPECS)
+    assert [(each.value, each.low, each.high) for each in result.order] == 2 * [(1.0, None, None)]
+    assert all(each.is_cut for each in result.order)
+    assert "2 of 2 predictions lay beyond 0 to 100 %" in " ".join(prerank_sentences(result))
+    within = prerank(_published(), _own(), SPECS)
+    assert not any(each.is_cut for each in within.order)
+    assert "beyond" not in " ".join(prerank_sentences(within))
+
+
+def test_a_method_is_no_better_by_what_rounding_hides() -> None:
+    result = prerank(_published(), _own(), SPECS)
+    first, second, *_ = result.methods
+    same = replace(second, spearman=0.9996), replace(second, spearman=0.9)
+    first = replace(first, spearman=0.9995)
+    texts = [
+        " ".join(prerank_sentences(replace(result, methods=(first, *others))))
+        for others in (same, (replace(second, spearman=0.7),))
+    ]
+    assert not any("higher Spearman" in text for text in texts)
+    worse = replace(result, methods=(replace(first, spearman=0.7), second))
+    assert "higher Spearman" in " ".join(prerank_sentences(worse))
 
 
 def test_backbones_that_ran_are_not_listed() -> None:

@@ -53,22 +53,33 @@ def prerank_sentences(prerank: Prerank) -> Iterator[str]:
     """Yield what the order rests on, and what it is worth."""
     count = len(prerank.observed)
     yield f"Predicted from the scores of {count} backbones: {', '.join(prerank.observed)}."
+    if cut := sum(each.is_cut for each in prerank.order):
+        yield (
+            f"{cut:,} of {len(prerank.order):,} predictions lay beyond 0 to 100 % and are cut "
+            "there, without an interval: a record of a backbone from their end of the order would "
+            "bound them."
+        )
     if better := [each.method for each in prerank.methods[1:] if _is_better(each, prerank)]:
         yield (
             f"On these tables the order by {' and that by '.join(better)} has a higher Spearman "
             "correlation than the prediction."
         )
     if prerank.unregistered:
+        unregistered = len(prerank.unregistered)
+        names = "1 backbone" if unregistered == 1 else f"{unregistered:,} backbones"
         yield (
-            f"{len(prerank.unregistered)} backbones of the tables match no registered one and are "
-            "not listed; --match PUBLISHED=BACKBONE names one that is the same."
+            f"Not listed, as no registered backbone has the name: {names} of the tables. "
+            "--match PUBLISHED=BACKBONE names one that is the same."
         )
     yield "An order in which to download and run backbones: only a run says which is best."
 
 
 def _is_better(method: OrderingErrors, prerank: Prerank) -> bool:
+    """Return whether a method's correlation is higher than the prediction's, as printed."""
     prediction = prerank.methods[0].spearman
-    return method.spearman is not None and prediction is not None and method.spearman > prediction
+    if method.spearman is None or prediction is None:
+        return False
+    return round(method.spearman, 2) > round(prediction, 2)
 
 
 def _correlation(value: float | None) -> str:
