@@ -1,13 +1,15 @@
 """The engine of this machine: one process embeds, on one or several devices, and others score."""
 
+import contextlib
 import math
 import threading
 import time
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from concurrent.futures import Future
 
 import psutil
+from threadpoolctl import threadpool_limits
 
 from bob.engine.engine import EngineListener, RelayingListener
 from bob.engine.scoring_memory import unit_memory
@@ -15,6 +17,7 @@ from bob.engine.scoring_pool import BESIDE_EMBEDDING, ScoringPool
 from bob.engine.units import Done, Unit, UnitKind
 from bob.engine.worker import Worker
 from bob.extraction.progress import Spent
+from bob.numerics.threads import one_thread
 from bob.plan import Workspace
 from bob.records.record import Record
 
@@ -32,7 +35,7 @@ class LocalEngine:
 
     After the first scores, units that can be scored wait until images are embedded again: then
     processes of low priority score them, on what the forward passes leave of the cores. Once
-    nothing is left to embed, this process and the others score together.
+    nothing is left to embed, this process and the others score together, on one thread each.
     """
 
     unit_seconds = math.inf
@@ -80,8 +83,9 @@ class LocalEngine:
             self._hand_out(beside=False)
             if self._waiting and (self._seconds_left > 0 or not self._pool.busy):
                 unit, listener, future = self._waiting.popleft()
-                here = _FollowingListener(listener, self)
-                self._score_here(unit, here, future, self._seconds_left)
+                following = _FollowingListener(listener, self)
+                with _beside_others() if self._pool.busy else contextlib.nullcontext():
+                    self._score_here(unit, following, future, self._seconds_left)
             else:
                 self._pool.wait()
 
@@ -138,6 +142,13 @@ class LocalEngine:
         """Return the free memory that each process may take, in bytes."""
         assert self._pool is not None
         return psutil.virtual_memory().available / (self._pool.size + 1)
+
+
+@contextlib.contextmanager
+def _beside_others() -> Iterator[None]:
+    """Compute on one thread: processes that score have the other cores."""
+    with one_thread(), threadpool_limits(1, "blas"):
+        yield
 
 
 class _FollowingListener(RelayingListener):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from bob.engine.choose import MOST_PROCESSES, scoring_processes
 from bob.engine.conductor import conduct
@@ -22,6 +23,7 @@ from bob.engine.worker import Worker
 from bob.errors import UndefinedError
 from bob.extraction.progress import Spent
 from bob.io.processes import process_is_gone
+from bob.numerics.threads import torch_threads
 from bob.plan import Machine, Workspace, make_plan, make_workspace
 from bob.records.record import Record
 from tests.builders.plans import make_request
@@ -123,6 +125,28 @@ def test_no_process_is_started_for_a_last_unit(tmp_path: Path) -> None:
     engine.wait([future])
     assert future.done() and engine._pool is not None and not engine._pool._processes
     engine.close()
+
+
+@pytest.mark.parametrize(("busy", "threads"), [(0, 2), (1, 1)])
+def test_this_process_scores_on_one_thread_beside_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: int, threads: int
+) -> None:
+    class Threads(SilentEngineListener):
+        def __init__(self) -> None:
+            self.of_cells: list[int] = []
+
+        def cell_ends(self, record: Record) -> None:
+            self.of_cells.append(torch.get_num_threads())
+
+    unit, workspace = a_unit(tmp_path)
+    monkeypatch.setattr(ScoringPool, "busy", busy)
+    monkeypatch.setattr(ScoringPool, "idle", 0)
+    monkeypatch.setattr(ScoringPool, "wait", lambda pool, seconds=None: None)
+    engine, listener = LocalEngine(workspace, processes=2, seconds_here=60.0), Threads()
+    engine._first_left = 0.0
+    with torch_threads(2):
+        engine.wait([engine.submit(unit, listener)])
+    assert listener.of_cells == [threads]
 
 
 def test_images_that_are_embedded_let_processes_begin_after_the_first_block(
