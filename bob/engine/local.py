@@ -16,6 +16,7 @@ from bob.engine.scoring_memory import unit_memory
 from bob.engine.scoring_pool import BESIDE_EMBEDDING, ScoringPool
 from bob.engine.units import Done, Unit, UnitKind
 from bob.engine.worker import Worker
+from bob.errors import BobError
 from bob.extraction.progress import Spent
 from bob.numerics.threads import one_thread
 from bob.plan import Workspace
@@ -35,7 +36,8 @@ class LocalEngine:
 
     After the first scores, units that can be scored wait until images are embedded again: then
     processes of low priority score them, on what the forward passes leave of the cores. Once
-    nothing is left to embed, this process and the others score together, on one thread each.
+    nothing is left to embed, this process and the others score together, on one thread each. Large
+    units that this process scores alone have all cores.
     """
 
     unit_seconds = math.inf
@@ -68,12 +70,8 @@ class LocalEngine:
             future.set_result(self._worker.do(unit, following))
         elif self._pool is None:
             future.set_result(self._worker.do(unit, listener))
-        elif self._first_left > 0:
-            self._score_here(unit, listener, future, self._first_left)
-        elif unit_memory(known := self._with_cards(unit), self._worker.workspace) <= self._share():
-            self._waiting.append((known, listener, future))
         else:
-            self._score_here(unit, listener, future, math.inf)
+            self._score(self._with_cards(unit), listener, future)
         return future
 
     def wait(self, running: Collection["Future[Done]"]) -> None:
@@ -84,8 +82,7 @@ class LocalEngine:
             if self._waiting and (self._seconds_left > 0 or not self._pool.busy):
                 unit, listener, future = self._waiting.popleft()
                 following = _FollowingListener(listener, self)
-                with _beside_others() if self._pool.busy else contextlib.nullcontext():
-                    self._score_here(unit, following, future, self._seconds_left)
+                self._score_here(unit, following, future, self._seconds_left)
             else:
                 self._pool.wait()
 
@@ -123,30 +120,51 @@ class LocalEngine:
             return pool.busy < max(pool.size // 2, 1)
         return self._seconds_left <= 0 and pool.busy < pool.size and len(self._waiting) > 1
 
+    def _score(self, unit: Unit, listener: EngineListener, future: "Future[Done]") -> None:
+        """Score a unit here if it is among the first, or needs too much memory to wait."""
+        assert self._pool is not None
+        if self._first_left > 0:
+            self._score_here(unit, listener, future, self._first_left)
+            return
+        share = psutil.virtual_memory().available / (self._pool.size + 1)
+        if self._memory(unit) <= share:
+            self._waiting.append((unit, listener, future))
+        else:
+            self._score_here(unit, listener, future, math.inf)
+
     def _score_here(
         self, unit: Unit, listener: EngineListener, future: "Future[Done]", seconds: float
     ) -> None:
-        """Score a unit in this process, and begin none of its cells after some seconds."""
+        """Score a unit in this process, and begin none of its cells after some seconds.
+
+        A small one has one thread, as in any other process: the last digits of its scores, which
+        vary with the threads, do not tell who had time for it.
+        """
         start = time.perf_counter()
-        future.set_result(self._worker.do(unit, listener, seconds))
+        is_small = not self._memory(unit)
+        is_beside = self._pool is not None and self._pool.busy > 0
+        with _on_one_thread() if is_small or is_beside else contextlib.nullcontext():
+            future.set_result(self._worker.do(unit, listener, seconds))
         spent = time.perf_counter() - start
         self._seconds_left -= spent
         self._first_left -= spent
+
+    def _memory(self, unit: Unit) -> int:
+        """Return the bytes that a unit needs; 0 where its dataset does not open, as cells say."""
+        try:
+            return unit_memory(unit, self._worker.workspace)
+        except BobError:
+            return 0
 
     def _with_cards(self, unit: Unit) -> Unit:
         """Return a unit with the cards that another process needs."""
         names = {spec.name for spec in unit.plan.backbones.values()}
         return unit.model_copy(update={"cards": self._worker.workspace.cards_of(names)})
 
-    def _share(self) -> float:
-        """Return the free memory that each process may take, in bytes."""
-        assert self._pool is not None
-        return psutil.virtual_memory().available / (self._pool.size + 1)
-
 
 @contextlib.contextmanager
-def _beside_others() -> Iterator[None]:
-    """Compute on one thread: processes that score have the other cores."""
+def _on_one_thread() -> Iterator[None]:
+    """Compute on one thread."""
     with one_thread(), threadpool_limits(1, "blas"):
         yield
 

@@ -110,6 +110,14 @@ def test_what_waits_is_scored_beside_forward_passes_at_a_low_priority(tmp_path: 
     engine.close()
 
 
+def test_a_dataset_that_does_not_open_fails_the_cells_and_not_the_run(tmp_path: Path) -> None:
+    unit, workspace = a_unit(tmp_path)
+    unit = unit.model_copy(update={"plan": unit.plan.model_copy(update={"datasets": {}})})
+    elsewhere = Workspace(workspace.places, workspace.settings, workspace.machine, {})
+    (record,) = LocalEngine(elsewhere, processes=2).submit(unit, Counting()).result().records
+    assert record.status == "failed" and "is not among those of the plan" in str(record.reason)
+
+
 def test_no_process_is_started_for_a_last_unit(tmp_path: Path) -> None:
     """This process has scored for long enough, and another would take seconds to start."""
     request = make_request(tmp_path, "knn", backbones=("raw_pixels", "channel_statistics"))
@@ -127,10 +135,14 @@ def test_no_process_is_started_for_a_last_unit(tmp_path: Path) -> None:
     engine.close()
 
 
-@pytest.mark.parametrize(("busy", "threads"), [(0, 2), (1, 1)])
-def test_this_process_scores_on_one_thread_beside_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: int, threads: int
+@pytest.mark.parametrize(
+    ("busy", "memory", "threads"), [(0, 10**9, 2), (1, 10**9, 1), (0, 0, 1), (1, 0, 1)]
+)
+def test_only_a_large_unit_that_is_scored_alone_has_several_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, busy: int, memory: int, threads: int
 ) -> None:
+    """Scores of small ones vary in their last digits with the threads, not with the process."""
+
     class Threads(SilentEngineListener):
         def __init__(self) -> None:
             self.of_cells: list[int] = []
@@ -141,6 +153,7 @@ def test_this_process_scores_on_one_thread_beside_others(
     unit, workspace = a_unit(tmp_path)
     monkeypatch.setattr(ScoringPool, "busy", busy)
     monkeypatch.setattr(ScoringPool, "idle", 0)
+    monkeypatch.setattr("bob.engine.local.unit_memory", lambda unit, workspace: memory)
     monkeypatch.setattr(ScoringPool, "wait", lambda pool, seconds=None: None)
     engine, listener = LocalEngine(workspace, processes=2, seconds_here=60.0), Threads()
     engine._first_left = 0.0
