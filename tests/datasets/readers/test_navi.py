@@ -155,6 +155,20 @@ def test_points_follow_object_and_cameras(
     assert {*target.surface.angle_deg.tolist()} == {90.0}
 
 
+def test_pairs_of_one_place_are_read_from_their_own_list(tmp_path: Path) -> None:
+    root = tmp_path / "navi"
+    names = [f"bull/multiview-00-pixel_5/images/{i:03d}.jpg" for i in range(2)]
+    write_scene(
+        root / "bull" / "multiview-00-pixel_5",
+        [annotation(Path(name).name, STRAIGHT, (0, 0, NEAR_MM)) for name in names],
+        [square(20, 10, 20, 20, NEAR)] * 2,
+    )
+    write_pairs(root, f"{names[0]} {names[1]} 10")
+    (root / PAIRS).rename(root / PAIRS.replace("wild_set", "multiview"))
+    data = opened("navi_multiview_pairs", root)
+    assert [*data.splits["query"].ids] == [f"query/{name}" for name in names]
+
+
 def test_the_surface_is_where_pixels_are(tmp_path: Path) -> None:
     """Pixel (i, j) of the second square is 6.5535 (i - 3.5, j - 6.5) mm off the axis: its centre is
     pixel (26.5 + i, 13.5 + j) of the photograph."""
