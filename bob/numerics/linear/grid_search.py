@@ -9,7 +9,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
-from math import log, log10, sqrt
+from math import log, log10, prod, sqrt
 
 import torch
 from torch import Tensor
@@ -40,6 +40,8 @@ many, of a value near the best in 45, and at most three rows in any.
 """
 COARSE_DECADES = 0.5
 """The first round goes along the grid in steps of at most this many decades of C."""
+NEIGHBOUR_DECADES = 1.3
+"""Solutions this near to the best are kept: values between two start on a cubic through four."""
 PATIENCE_DECADES = 1.0
 """The path ends this many decades of C, and three values of the grid, after its best values.
 
@@ -76,6 +78,8 @@ class GridSearch:
         self.scores: dict[float, HeldOutScore] = {}
         self.theta: dict[float, list[Tensor]] = {}
         """Per fold, of values that may be the best."""
+        self.neighbours: dict[float, list[Tensor]] = {}
+        """The same of solved values near the best."""
         self.solvers = self._solvers()
 
     def run(self) -> HeldOutScore:
@@ -182,18 +186,22 @@ class GridSearch:
         self._discard_worse()
 
     def _interpolated(self, c: float) -> list[Tensor]:
-        """Return θ per fold at C from the nearest values that may be the best, linear in log C."""
-        below = max((other for other in self.theta if other < c), default=None)
-        above = min((other for other in self.theta if other > c), default=None)
-        if below is None or above is None:
-            nearest = below or above
-            assert nearest is not None
-            return self.theta[nearest]
-        share = log(c / below) / log(above / below)
-        return [
-            torch.lerp(*ends, share)
-            for ends in zip(self.theta[below], self.theta[above], strict=True)
+        """Return θ per fold at C from the nearest solved values, up to two on each side.
+
+        It is on the polynomial in log C through these, or that of the nearest if one side has none.
+        """
+        ascending = sorted(self.neighbours)
+        below = [other for other in ascending if other < c]
+        above = [other for other in ascending if other > c]
+        if not below or not above:
+            return self.neighbours[(below[-1:] or above)[0]]
+        nodes = below[-2:] + above[:2]
+        shares = [
+            prod(log(c / other) / log(node / other) for other in nodes if other != node)
+            for node in nodes
         ]
+        folds = zip(*(self.neighbours[node] for node in nodes), strict=True)
+        return [_weighted_sum(shares, fold) for fold in folds]
 
     def _solve(self, c: float, start: list[Tensor], precise: bool) -> None:
         tight = SMALL_TOLERANCE if self._small else PATH_TOLERANCE
@@ -211,7 +219,7 @@ class GridSearch:
             strict=True,
         )
         self.scores[c] = HeldOutScore(c, right, loss, precise)
-        self.theta[c] = [solver.current.theta for solver in self.solvers]
+        self.theta[c] = self.neighbours[c] = [solver.current.theta for solver in self.solvers]
         if len(self.solvers) > 1:
             for solver in self.solvers:  # one fold's residuals in memory at a time: computed again
                 solver.current = replace(solver.current, residuals=None)
@@ -229,6 +237,9 @@ class GridSearch:
             equal = score.same_rows_right(leader)
             if behind > slack or (equal and score.less_likely(leader)):
                 del self.theta[c]
+        for c in list(self.neighbours):
+            if c not in self.theta and abs(log10(c / leader.c)) > NEIGHBOUR_DECADES:
+                del self.neighbours[c]
 
     def _solvers(self) -> list[PathSolver]:
         """Return a solver per fold; their pairs share `PAIR_BYTES`."""
@@ -266,6 +277,13 @@ class GridSearch:
             if end := "certain" if self.certain else _end_of(path, stride):
                 self.end = end
                 return
+
+
+def _weighted_sum(shares: Sequence[float], thetas: Sequence[Tensor]) -> Tensor:
+    total = shares[0] * thetas[0]
+    for share, theta in zip(shares[1:], thetas[1:], strict=True):
+        total.add_(theta, alpha=share)
+    return total
 
 
 def _stride(values: Sequence[float]) -> int:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import log_softmax
 
 from bob.numerics.linear.grid_search import GridSearch, _end_of, _stride
@@ -105,6 +106,32 @@ def test_the_value_solved_closely_is_chosen_unless_another_is_better_beyond_the_
     assert search._leader().c == (1.0 if stays else 2.0)
     if stays:
         assert search.rule == "standard_error"
+
+
+# --- starts of values between two that are solved
+
+
+def test_a_value_between_four_starts_on_the_cubic_through_them():
+    """θ is the cube of log10 C at C = 1, 10, 1,000 and 10,000; at 100 it is 8."""
+    search = search_with([score()], [1.0])
+    search.neighbours = {10.0**i: [torch.full((2, 3), float(i**3))] for i in (0, 1, 3, 4)}
+    (theta,) = search._interpolated(100.0)
+    torch.testing.assert_close(theta, torch.full((2, 3), 8.0))
+
+
+def test_a_value_past_all_others_starts_at_the_nearest():
+    search = search_with([score()], [1.0])
+    search.neighbours = {10.0**i: [torch.full((2, 3), float(i))] for i in (0, 1)}
+    assert search._interpolated(100.0)[0].eq(1).all()
+    assert search._interpolated(0.1)[0].eq(0).all()
+
+
+def test_solutions_far_from_the_best_are_not_kept():
+    """1.3 decades are kept, and what may be the best."""
+    search = search_with([score(10.0**i) for i in range(4)], [1.0, 10.0])
+    search.neighbours = {10.0**i: search.theta[1.0] for i in range(4)}
+    search._discard_worse()
+    assert list(search.neighbours) == [1.0, 10.0]
 
 
 # --- the end of a path; a value is ten to a quarter times the one before
