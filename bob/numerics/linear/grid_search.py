@@ -11,7 +11,6 @@ from dataclasses import replace
 from itertools import pairwise
 from math import log, log10, prod, sqrt
 
-import torch
 from torch import Tensor
 
 from bob.numerics.linear.held_out import HeldOutScore, outcomes
