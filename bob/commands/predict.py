@@ -18,6 +18,7 @@ from bob.extraction.passes import auto_workers
 from bob.heads.predict import ProbePredictions, load_recorded, predict
 from bob.heads.saved_probe import SavedProbe, read_probe
 from bob.io.files import write_atomically
+from bob.io.names import printable
 from bob.leaderboards.render.tidy_table import csv_text
 
 
@@ -47,18 +48,19 @@ def run(arguments: argparse.Namespace) -> int:
 def image_files(place: Path) -> tuple[list[Path], list[str]]:
     """Return the image files of a file, folder or CSV table, and the names by which rows go.
 
+    Bytes of names that are not UTF-8 are escaped.
     ConfigError where there are none.
     """
     if not place.exists():
         raise ConfigError(f"--images {str(place)!r}: no such file or folder.")
     if place.is_dir():
         files = scan(place).all_images()
-        names = [path.relative_to(place).as_posix() for path in files]
+        names = [printable(path.relative_to(place).as_posix()) for path in files]
     elif place.suffix.lower() == ".csv":
         names = list(_paths(place))
         files = [place.parent / name for name in names]
     elif place.suffix.lower() in EXTENSIONS:
-        files, names = [place], [place.name]
+        files, names = [place], [printable(place.name)]
     else:
         files, names = [], []
     if not files:

@@ -19,6 +19,7 @@ from bob.errors import BackboneError, UnreadableImageError
 from bob.extraction.blocks import ELONGATION_PX
 from bob.extraction.embedder import Embedder
 from bob.heads.saved_probe import ProbeFacts, SavedProbe
+from bob.io.names import printable
 from bob.numerics.arrays import Doubles, Floats
 from bob.numerics.linear.feature_rows import linear_scores
 
@@ -92,9 +93,10 @@ def _blocks(
     """Yield the position of each block's first image, and crops, or why there is none."""
 
     def crop(path: Path) -> torch.Tensor | str:
+        name = printable(str(path))
         try:
-            image = decode(read_file(path), str(path), facts.alpha)
-            check_elongation(*image.size, ELONGATION_PX, str(path))
+            image = decode(read_file(path), name, facts.alpha)
+            check_elongation(*image.size, ELONGATION_PX, name)
             return backbone.geometry.crop(image)
         except (UnreadableImageError, OSError) as error:
             return str(error)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,20 @@ def test_unreadable_images_have_a_row_with_the_reason(
     rows = predicted(head, new, tmp_path / "p.csv")
     assert [bool(row["problem"]) for row in rows] == [False, True, False]
     assert rows[1]["predicted"] == "" and "not in a supported format" in rows[1]["problem"]
+
+
+def test_names_that_are_not_utf_8_are_escaped(head: Path, folder: Path, tmp_path: Path) -> None:
+    """Byte 0xe9 is an é of Latin-1."""
+    images, odd = tmp_path / "images", os.fsdecode(b"caf\xe9.png")
+    images.mkdir()
+    good = next((folder / "photos" / "test").rglob("*.png")).read_bytes()
+    (images / odd).write_bytes(good)
+    (images / os.fsdecode(b"empty\xe9.png")).write_bytes(b"")
+    rows = predicted(head, images, tmp_path / "p.csv")
+    assert [row["path"] for row in rows] == ["caf\\xe9.png", "empty\\xe9.png"]
+    assert rows[0]["predicted"] and "empty\\\\xe9.png' is empty" in rows[1]["problem"]
+    (row,) = predicted(head, images / odd, tmp_path / "one.csv")
+    assert row["path"] == "caf\\xe9.png"
 
 
 def test_a_table_and_a_single_image_are_read(head: Path, folder: Path, tmp_path: Path) -> None:
