@@ -72,14 +72,19 @@ def image_files(place: Path) -> tuple[list[Path], list[str]]:
 
 
 def _paths(table: Path) -> Iterator[str]:
-    """Yield the cells of the column path."""
+    """Yield the cells of the column path; ConfigError where one is empty or absent."""
     try:
         with table.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             if "path" not in (reader.fieldnames or ()):
                 columns = ", ".join(map(repr, reader.fieldnames or ())) or "none"
                 raise ConfigError(f"--images {str(table)!r}: no column 'path'; columns: {columns}.")
-            yield from (row["path"] for row in reader)
+            for row in reader:
+                if not row["path"]:  # None in a row with fewer fields
+                    raise ConfigError(
+                        f"--images {str(table)!r}: line {reader.line_num} has no path."
+                    )
+                yield row["path"]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ConfigError(f"--images {str(table)!r}: cannot be read ({error}).") from error
 
