@@ -111,12 +111,12 @@ def test_unreadable_images_have_a_row_with_the_reason(
 
 @pytest.mark.parametrize("row", ["b", "b,"])
 def test_a_row_of_a_table_without_a_path_is_named(
-    head: Path, tmp_path: Path, bob: Bob, row: str
+    head: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], row: str
 ) -> None:
     (tmp_path / "t.csv").write_text(f"label,path\na,1.png\n{row}\n")
     words = ("predict", head, "--images", tmp_path / "t.csv", "--to", tmp_path / "p.csv")
-    code, _, err = bob(*words)
-    assert code == USAGE and "t.csv': line 3 has no path" in " ".join(err.split())
+    assert main([*map(str, words)]) == USAGE
+    assert "t.csv': line 3 has no path" in " ".join(capfd.readouterr().err.split())
 
 
 def test_names_that_are_not_utf_8_are_escaped(head: Path, folder: Path, tmp_path: Path) -> None:
