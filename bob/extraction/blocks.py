@@ -23,7 +23,9 @@ T = TypeVar("T")
 
 BLOCK_IMAGES = 64
 """Images that are decoded, cropped and embedded together. With two blocks decoded ahead, a device
-holds about 30 MB per geometry at 224 px."""
+holds about 30 MB per geometry at 224 px. Of larger images, a block on a CPU has no more pixels, nor
+their maps more values, down to LEAST_BLOCK_IMAGES."""
+LEAST_BLOCK_IMAGES = 8
 PINNED_BLOCK_IMAGES = 256
 """The same for a graphics card, which wants larger batches."""
 BLOCKS_AHEAD = 2
@@ -154,7 +156,7 @@ def image_blocks(
 
     Pinned memory is what a graphics card copies from while it computes.
     """
-    size = PINNED_BLOCK_IMAGES if pinned else BLOCK_IMAGES
+    size = PINNED_BLOCK_IMAGES if pinned else _block_images(geometries)
     pending: deque[_PendingBlock] = deque()
     while (span := queue.next(wait=not pending)) or pending:
         if not span:
@@ -165,6 +167,12 @@ def image_blocks(
             pending.append(_begin(split, span, images, geometries, decoders, pinned))
             if len(pending) > BLOCKS_AHEAD:
                 yield pending.popleft().wait()
+
+
+def _block_images(geometries: Sequence[Geometry]) -> int:
+    """Return the number of images of a block on a CPU."""
+    most = max((geometry.usual_images for geometry in geometries), default=1.0)
+    return min(BLOCK_IMAGES, max(LEAST_BLOCK_IMAGES, int(BLOCK_IMAGES / most)))
 
 
 def _begin(

@@ -12,7 +12,7 @@ import torch
 from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.device import device_name, peak_mib, threads
 from bob.extraction.machine_load import LoadMeter
-from bob.extraction.runtimes.autotune import TIMED_IMAGES, Tuned, TuningImages, follow, tune
+from bob.extraction.runtimes.autotune import Tuned, TuningImages, follow, timed_images, tune
 from bob.extraction.runtimes.choices import ChoiceFile, choice_file
 from bob.extraction.runtimes.runtime import Runtime
 from bob.extraction.runtimes.stated import RuntimeChoice
@@ -138,7 +138,8 @@ class Embedder:
             saved = file.load() if file and ready is None else None
             before = ready.tuned if ready else None
             tuned = tune(backbone, images, self.runtime, self.batch_size, saved, before)
-            is_good = tuned.is_settled and tuned.choice != saved and len(crops) >= TIMED_IMAGES
+            is_timed = len(crops) >= timed_images(backbone)
+            is_good = tuned.is_settled and tuned.choice != saved and is_timed
             if file and tuned.choice and is_good:
                 file.save(tuned.choice)
             ready = _DeviceRuntime(tuned, ready.tunings + 1 if ready else 1)

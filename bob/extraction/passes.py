@@ -31,7 +31,7 @@ from bob.extraction.blocks import Decoders, ImageBlock, image_blocks
 from bob.extraction.embedder import Embedder
 from bob.extraction.messages import bad_images_message, changed_images_message
 from bob.extraction.progress import ProgressListener, Spent
-from bob.extraction.runtimes.memory import keep_freed_memory
+from bob.extraction.runtimes.memory import keep_freed_memory, release_freed_memory
 from bob.extraction.work_queue import Span, SpanQueue
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
 from bob.features.shard import Effort, Shard, round_to
@@ -88,6 +88,7 @@ def run_pass(
     A failure of a backbone is left in its member. UnreadableImageError where images cannot be read
     and are not to be skipped; ChangedImageError where images are not those that were planned.
     """
+    release_freed_memory()  # of backbones that were loaded to be checked
     keep_freed_memory()
     keys = [target.key for member in members for target in member.targets]
     queue = SpanQueue(
@@ -121,6 +122,7 @@ def run_pass(
             queue.close()
     for key in keys:
         store.sweep(key)
+    release_freed_memory()  # each thread keeps its own, which the next pass's threads cannot use
 
 
 def _run_together(workers: Sequence["_DeviceWorker"], queue: SpanQueue) -> None:

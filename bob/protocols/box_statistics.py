@@ -221,27 +221,29 @@ class BoxMatchSums:
     @functools.cached_property
     def heads(self) -> list[BoxHeads]:
         """The heads of every strength, or of the chosen one."""
-        classes, boxes = (ridge_path(sums, self._sums_and_strengths[1]) for sums in self.sums)
+        sums, strengths = self._sums_and_strengths()
+        classes, boxes = (ridge_path(of, strengths) for of in box_sums(sums))
         return [BoxHeads(*of, self.known) for of in zip(classes, boxes, strict=True)]
 
     @functools.cached_property
     def constant(self) -> BoxHeads:
         """The mean targets of train."""
-        means = [LinearHead(0 * of.products, of.targets / of.weight) for of in self.sums]
+        sums, _ = self._sums_and_strengths()
+        means = [LinearHead(0 * of.products, of.targets / of.weight) for of in box_sums(sums)]
         return BoxHeads(means[0], means[1], self.known)
 
-    @property
+    @functools.cached_property
     def known(self) -> NDArray[np.bool_]:
         """Which classes (C,) have train boxes."""
-        return np.asarray(self.sums[0].targets > 0)
+        sums, _ = self._sums_and_strengths()
+        return np.asarray(sums["class_targets"] > 0)
 
-    @property
-    def sums(self) -> tuple[TargetSums, TargetSums]:
-        """Sums of classes and of boxes, over the images to fit or over all train images."""
-        return box_sums(self._sums_and_strengths[0])
-
-    @functools.cached_property
     def _sums_and_strengths(self) -> tuple[Arrays, list[float]]:
+        """Sums of classes and of boxes, over the images to fit or over all train images.
+
+        They are read when something is solved from them, and not kept, as those of
+        `bob.protocols.segmentation_statistics.LinearHeads`.
+        """
         return sums_and_strengths(
             self.path,
             self.every_strength,

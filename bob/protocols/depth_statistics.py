@@ -278,13 +278,16 @@ class DepthErrorSums:
     @functools.cached_property
     def heads(self) -> list[LinearHead]:
         """The head of every strength, or of the chosen one."""
-        sums, strengths = self.sums_and_strengths
+        sums, strengths = self.sums_and_strengths()
         columns = self.targets.columns(self.head.head)
         return ridge_path(target_sums(sums).only(columns), strengths)
 
-    @functools.cached_property
     def sums_and_strengths(self) -> tuple[Arrays, list[float]]:
-        """Sums over the images to fit; with a chosen strength, over all train images."""
+        """Sums over the images to fit; with a chosen strength, over all train images.
+
+        They are read when something is solved from them, and not kept, as those of
+        `bob.protocols.segmentation_statistics.LinearHeads`.
+        """
         return sums_and_strengths(
             self.head, self.every_strength, self.earlier, lambda of: mean_delta1(of["errors"])
         )
@@ -292,23 +295,27 @@ class DepthErrorSums:
     @functools.cached_property
     def colours(self) -> PrincipalColours:
         """Colours of features along the principal axes of train patches."""
-        sums, _ = self.sums_and_strengths
+        sums, _ = self.sums_and_strengths()
         return PrincipalColours.of(float(sums["weight"][0]), sums["features"], sums["gram"])
 
-    @functools.cached_property
+    @property
     def constant(self) -> float:
         """The exponential of the mean log depth of train pixels."""
-        sums, _ = self.sums_and_strengths
-        return float(np.exp(sums["targets"][0] / sums["weight"][0]))
+        return self._constant_and_place[0]
 
-    @functools.cached_property
+    @property
     def place(self) -> Doubles:
         """The same of the pixels of each cell (n * n, h, w)."""
-        place = self.sums_and_strengths[0]["place"]
-        by_window = place.reshape(-1, *place.shape[-3:])
+        return self._constant_and_place[1]
+
+    @functools.cached_property
+    def _constant_and_place(self) -> tuple[float, Doubles]:
+        sums, _ = self.sums_and_strengths()
+        constant = float(np.exp(sums["targets"][0] / sums["weight"][0]))
+        by_window = sums["place"].reshape(-1, *sums["place"].shape[-3:])
         log_depth, weight = by_window[:, 0], by_window[:, 1]
         mean = log_depth / np.where(weight > 0, weight, 1)
-        return np.asarray(np.where(weight > 0, np.exp(mean), self.constant), np.float64)
+        return constant, np.where(weight > 0, np.exp(mean), constant)
 
 
 def target_sums(statistics: Arrays) -> TargetSums:

@@ -228,12 +228,15 @@ class LinearHeads:
     @functools.cached_property
     def heads(self) -> list[LinearHead]:
         """The head of every strength, or of the chosen one."""
-        sums, strengths = self.sums_and_strengths
+        sums, strengths = self.sums_and_strengths()
         return head_path(self.settings.head, sums, strengths, self.settings.prior)
 
-    @functools.cached_property
     def sums_and_strengths(self) -> tuple[ClassSums, list[float]]:
-        """Sums over the images to fit; with a chosen strength, over all train images."""
+        """Sums over the images to fit; with a chosen strength, over all train images.
+
+        They are read when something is solved from them, and not kept: X'X of each backbone of a
+        pass would be, for each of its tasks.
+        """
         sums, strengths = sums_and_strengths(
             self.settings, self.every_strength, self.earlier, lambda of: mean_ious(of["counts"])
         )
@@ -242,7 +245,7 @@ class LinearHeads:
     @functools.cached_property
     def colours(self) -> PrincipalColours:
         """Colours of features along the principal axes of train patches."""
-        sums, _ = self.sums_and_strengths
+        sums, _ = self.sums_and_strengths()
         return PrincipalColours.of(float(sums.counts.sum()), sums.sums.sum(axis=0), sums.gram)
 
     def __call__(self, maps: Floats) -> Doubles:

@@ -446,6 +446,25 @@ def test_a_message_names_the_first_unreadable_images_only():
     assert "and 7 more" in bad_images_message(["x"] * 12)
 
 
+@pytest.mark.parametrize(
+    ("sides", "expected"), [((16, 224), 64), ((16, 448), 16), ((672,), 8), ((32,), 64)]
+)
+def test_blocks_of_larger_images_have_no_more_pixels(split, store, monkeypatch, sides, expected):
+    """448 x 448 are four times the pixels of 224 x 224; 672 x 672 are nine times, of 64 / 9 = 7."""
+    sizes = []
+    real = Embedder.embed
+    monkeypatch.setattr(
+        Embedder,
+        "embed",
+        lambda self, device, crops, *others: (
+            sizes.append(len(crops)),
+            real(self, device, crops, *others),
+        )[1],
+    )
+    embed(split, [member(split, name=str(side), size=side) for side in sides], store)
+    assert max(sizes) == expected
+
+
 def test_the_automatic_number_of_workers_is_sensible():
     assert 1 <= auto_workers() <= 16
 

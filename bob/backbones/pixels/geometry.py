@@ -20,6 +20,9 @@ and columns, but at different places.
 """
 
 
+USUAL_PX = 224
+
+
 @dataclass(frozen=True)
 class Geometry:
     """How an image becomes a crop of (3, height, width) uint8.
@@ -46,6 +49,14 @@ class Geometry:
     """The size before the crop, as processors of transformers state it: the shorter side, or height
     and width. They round the offset of the crop down, and pad images that are smaller than it with
     black. None is timm's arithmetic, which follows from `crop_pct`."""
+
+    @property
+    def usual_images(self) -> float:
+        """How many crops of 224 x 224 have the pixels of one of these, at least 1.
+
+        Numbers of images that are held or computed together are divided by it.
+        """
+        return max(1.0, self.height_px * self.width_px / USUAL_PX**2)
 
     def crop(self, image: Image.Image) -> torch.Tensor:
         """Return the (3, height, width) uint8 crop of an RGB image.

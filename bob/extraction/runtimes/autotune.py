@@ -38,10 +38,8 @@ from bob.specs import Output
 RUNTIMES = get_args(RuntimeName)
 CPU_BATCHES, DEVICE_BATCHES = (4, 16, 1), (64, 128, 256)
 """Batch sizes to try, the likeliest first. On a CPU small batches are the fastest, since their
-activations stay in its caches."""
-USUAL_PIXELS = 224**2
-"""Of an image for which CPU_BATCHES are the sizes. Of larger images, batches have no more pixels:
-at 448 px, batches of 1 are 1.2 times as fast as those of 4, and take half of the memory."""
+activations stay in its caches. Of images larger than 224 px, batches have no more pixels: at
+448 px, batches of 1 are 1.2 times as fast as those of 4, and take half of the memory."""
 BASELINE_BATCH = 1
 """Images that a baseline computes together on a CPU: the responses of one to random filters fit in
 a core's cache, those of four do not."""
@@ -100,14 +98,13 @@ def batch_sizes(backbone: Backbone) -> tuple[int, ...]:
     """Return the batch sizes to try; the first is used before anything is measured."""
     if backbone.device.type != "cpu":
         return DEVICE_BATCHES
-    images = _images_of_usual_size(backbone)
+    images = backbone.geometry.usual_images
     return tuple(dict.fromkeys(max(1, int(size / images)) for size in CPU_BATCHES))
 
 
-def _images_of_usual_size(backbone: Backbone) -> float:
-    """Return how many images of USUAL_PIXELS have the pixels of one of a backbone's, at least 1."""
-    geometry = backbone.geometry
-    return max(1.0, geometry.height_px * geometry.width_px / USUAL_PIXELS)
+def timed_images(backbone: Backbone) -> int:
+    """Return the number of images that time one runtime on a CPU."""
+    return max(1, int(TIMED_IMAGES / backbone.geometry.usual_images))
 
 
 def tune(
@@ -410,7 +407,7 @@ def timed_crops(backbone: Backbone, images: TuningImages) -> torch.Tensor:
     """Return the images that time one runtime."""
     if backbone.device.type != "cpu":
         return images.crops
-    return images.crops[: max(1, int(TIMED_IMAGES / _images_of_usual_size(backbone)))]
+    return images.crops[: timed_images(backbone)]
 
 
 def _timing(runtime: Runtime, images: TuningImages) -> _Timing:

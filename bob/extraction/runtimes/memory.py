@@ -16,6 +16,14 @@ MAX_BLOCK_BYTES = 32 * 2**20
 """Largest block that is kept: the maximum that glibc allows."""
 
 
+def release_freed_memory() -> None:
+    """Return the memory that was freed to the system, where the allocator can."""
+    if sys.platform.startswith("linux"):
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # musl has none
+        if trim is not None:
+            trim(0)
+
+
 def keep_freed_memory() -> bool:
     """Let the allocator keep freed memory; return whether it can. Repeating it is harmless."""
     if not sys.platform.startswith("linux"):
