@@ -1,8 +1,9 @@
 """Races on real features: who survives, and how many images that takes; needs the extra `samples`.
 
     python benchmarks/race_features.py [--quick] [--datasets NAMES] [--tasks NAMES] [--seeds N]
-                                       [--limit N] [--sides-px N,N] [--indifferences X,X]
-                                       [--certify drops,best,tie] [--cache FOLDER]
+                                       [--first-seed N] [--limit N] [--sides-px N,N]
+                                       [--indifferences X,X] [--certify drops,best,tie]
+                                       [--cache FOLDER]
 
 25 backbones from the sample weights (EfficientNet-Lite0 to 2 at 64 and 96 px, read at the last
 layer and after three earlier stages; open_nsfw, whose graph has one input size) and three baselines
@@ -18,8 +19,8 @@ images are stored in the cache folder, and races read them. Printed for each tas
 - `zone`, the mean of the leads that races let go of;
 - `median_images` and `most_images`, the images × backbones embedded, of those of the full run;
 - `tied`, the backbones that the test without correction does not tell from the best on all images
-  that a race scores, if it drops nothing (that of seed 0), and `tied_images`, what the first step
-  and the full run of these alone would embed: the share of an oracle that knows them;
+  that a race scores, if it drops nothing (that of the first seed), and `tied_images`, what the
+  first step and the full run of these alone would embed: the share of an oracle that knows them;
 - `informed_images`, the share of a bettor who knows from the same images the best rival of each
   backbone and the best constant stake on it, and drops the backbone at evidence of 1 / 0.05: about
   how soon any sequential test of a single backbone can decide (Wald 1945).
@@ -182,7 +183,12 @@ def p_of_pairs(values: Doubles) -> Doubles:
 
 
 def races(
-    plan: Plan, workspace: Workspace, task: str, seeds: int, settings: RaceSettings, folder: Path
+    plan: Plan,
+    workspace: Workspace,
+    task: str,
+    seeds: Sequence[int],
+    settings: RaceSettings,
+    folder: Path,
 ) -> dict[str, float]:
     """Race the backbones of a plan whose cells are done, and compare with the full run.
 
@@ -196,7 +202,7 @@ def races(
     tied, uncorrected = ({names[winner], *others[each >= ERROR]} for each in (holm(p), p))
     cells = [cell for cell in plan.done if cell.task == task]
     survives, ties, uncorrected_ties, shares, survivors, zones = [], [], [], [], [], []
-    for seed in range(seeds):
+    for seed in seeds:
         contest = RememberedContest(
             plan,
             cells,
@@ -208,7 +214,7 @@ def races(
             folder=folder,
         )
         result = contest.run()
-        if seed == 0:
+        if seed == seeds[0]:
             scored = scored_values(contest)
         contest.save()
         left = {cell.backbone for cell in result.survivors}
@@ -223,7 +229,7 @@ def races(
     inseparable = int((from_best >= ERROR).sum())
     return {
         "backbones": len(names),
-        "races": seeds,
+        "races": len(seeds),
         "winner_survives": float(np.mean(survives)),
         "winner_or_tie_survives": float(np.mean(ties)),
         "uncorrected_tie_survives": float(np.mean(uncorrected_ties)),
@@ -243,6 +249,7 @@ def main() -> None:
     parser.add_argument("--datasets", default="elpv,openmoji,textiles")
     parser.add_argument("--tasks", default="knn,linear")
     parser.add_argument("--seeds", type=int, default=30, help="races per dataset (default: 30)")
+    parser.add_argument("--first-seed", type=int, default=0, help="of the races (default: 0)")
     parser.add_argument("--limit", type=int, help="images per split (default: all)")
     parser.add_argument("--sides-px", help="input sizes of the variants (default: 64,96)")
     parser.add_argument("--indifferences", default="0", help="margins of the races (default: 0)")
@@ -272,7 +279,8 @@ def main() -> None:
             request = make_request(build_parser().parse_args(of_dataset))
             workspace = make_workspace(request)
             plan = make_plan(request, workspace)
-            seeds = 3 if arguments.quick else arguments.seeds
+            count = 3 if arguments.quick else arguments.seeds
+            seeds = range(arguments.first_seed, arguments.first_seed + count)
             margins = [float(margin) for margin in arguments.indifferences.split(",")]
             claims = cast(list[Certified], arguments.certify.split(","))
             for task, margin, claim in product(arguments.tasks.split(","), margins, claims):

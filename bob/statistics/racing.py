@@ -114,6 +114,9 @@ class Race:
     certified: Certified = "drops"
     contenders: Bools | None = None
     """(K,) the backbones that take part; None is all."""
+    least: float = field(init=False, default=0.0)
+    """What no value of the next examples falls below, in [0, 1), set before they are known; races
+    that let go of ties stake more where it is above 0."""
     active: Bools = field(init=False)
     """(K,) the backbones that are not dropped."""
     seen: int = field(init=False, default=0)
@@ -276,11 +279,12 @@ class Race:
         return min(PRIOR_DISCORDANCE, mean)
 
 
-def best_stakes(mean: Doubles, square: Doubles, can_gain: Bools) -> Doubles:
-    """Return the stakes b (K, R) >= 0 that maximise b mean - b square b / 2, at most MOST_STAKED.
+def best_stakes(
+    mean: Doubles, square: Doubles, can_gain: Bools, most: float = MOST_STAKED
+) -> Doubles:
+    """Return the stakes b (K, R) >= 0 that maximise b mean - b square b / 2, limited to `most`.
 
-    mean (K, R), square (K, R, R); stakes are 0 where `can_gain` (K, R) is False. Larger sums are
-    scaled down to MOST_STAKED.
+    mean (K, R), square (K, R, R); stakes are 0 where `can_gain` (K, R) is False.
     """
     stakes, slope = np.zeros_like(mean), mean.copy()
     for _ in range(SWEEPS):
@@ -289,8 +293,15 @@ def best_stakes(mean: Doubles, square: Doubles, can_gain: Bools) -> Doubles:
             change = np.where(can_gain[:, i], best, 0) - stakes[:, i]
             stakes[:, i] += change
             slope -= square[:, :, i] * change[:, None]
-    total = stakes.sum(1, keepdims=True)
-    return np.asarray(stakes * np.minimum(1, MOST_STAKED / np.maximum(total, MOST_STAKED)))
+    return limited_stakes(stakes, most)
+
+
+def limited_stakes(stakes: Doubles, most: float) -> Doubles:
+    """Return stakes (..., R) on rivals, scaled down where their sum is above `most`."""
+    if most == np.inf:
+        return stakes
+    total = stakes.sum(-1, keepdims=True)
+    return np.asarray(stakes * (most / np.maximum(total, most)))
 
 
 def closed_log_evidence(evidence: Doubles) -> Doubles:

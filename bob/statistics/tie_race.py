@@ -2,52 +2,95 @@
 
 Notation is that of `bob.statistics.racing`. Let m > 0 be the zone. For a protector p and any other
 backbone j, the hypothesis G_jp says that j is better than p by m or more: E[X_tj - X_tp | examples
-before t] >= m. A bettor against it multiplies the capital at each example by
+before t] >= m. A bettor against G_jp for all p of a set S multiplies the capital at each example by
 
-    1 + b (X_tp - X_tj + m) / (1 - m),  0 <= b < 1,
+    1 + sum_p b_p (X_tp - X_tj + m) / (1 - m),  b_p >= 0,
 
-whose expectation under G_jp is at most 1. Backbone j may be dropped if, for a protector p that
-stays in the race, the capital has ever reached PROTECTORS / a.
+whose expectation is at most 1 if they are all true. With the weights w_S of `FEW_SETS` or
+`MANY_SETS`, the evidence of a set D of protectors against j is
+
+    E_jD = sum over the sets S within D of w_S times the capital of S.
+
+Backbone j may be dropped if, with D the protectors that stay in the race, E_jD has ever reached
+1 / a.
 
 **Claim.** With a probability of at least 1 - a, the best backbone leads some survivor by less than
-m. Let b be the best one. If b is dropped, it is for a protector p that survives. If b leads this p
-by m or more, G_bp is true. Protectors are appointed at looks, and bets against them use later
-examples alone, so that the capital is a nonnegative supermartingale from the appointment on, whose
-start is 1 whatever was appointed (Ville's inequality, given the examples before). It ever reaches
-PROTECTORS / a with a probability of at most a / PROTECTORS, and there are PROTECTORS such events.
-No further correction is needed, however many backbones race: the claim is about b alone. A
-protector is dropped only if all that were dropped for it may be dropped for another that stays, so
-that small differences do not add up over a chain of drops.
+m. Let b be the best one, and suppose that it is dropped and leads all survivors by m or more. Let T
+be the protectors p for which G_bp is true. The protectors D that survive are among them, so that
+E_bT >= E_bD reaches 1 / a. Bets for a protector use examples after its appointment alone. Until the
+last protector is appointed, let the value be that of the sets whose protectors so far are in T, the
+sets without a protector yet counted as their weight: an appointment can only take sets away. This
+value is a nonnegative supermartingale that starts at 1 at most, whatever was appointed, and reaches
+1 / a with a probability of at most a (Ville's inequality). No further correction is needed, however
+many backbones race: the claim is about b alone. It holds for the best backbone and, in the same
+way, for each other. A protector is dropped only if all that were dropped before may be dropped for
+those that stay, so that small differences do not add up over a chain of drops.
 
 **Protectors.** The first is the leader of the first look at which LEAST_FIRST examples are seen;
-the next is the first later leader of a look at which twice as many are.
+each further one is the first later leader of a look at which twice as many are. A set of several
+has most of the weight: they all stay then, nearly always, and cost their images, but each other
+backbone is dropped for those that turn out best, at hardly more than 1 / a. Where few backbones
+race, a protector that has to stay costs more, and single ones have more of the weight.
 
-**Zone.** It is given, or set at the first appointment, before any bet: the smallest lead that a
-one-sided paired test at the level of 5 % of the examples of a full run would call significant
-(`least_significant_lead`), if two backbones differ as pairs of the better half do so far.
+**Stakes.** They maximise the mean logarithm so far, to second order, with PRIORS examples of a tie
+added. The capital is split evenly among the numbers of these examples: with few, stakes are right
+for backbones that are far behind; with many, for ties.
+
+**Least values.** Where no value of the next examples can be below l, no factor is below 1 - (sum of
+b_p) (1 - l / (1 - m)), so that stakes may be larger in proportion (`Race.least`).
+
+**Zone.** It is given, or set at the first look at which LEAST_ZONE examples are seen: the smallest
+lead that a one-sided paired test at the level of 5 % of the examples of a full run would call
+significant (`least_significant_lead`), if two backbones differ as pairs of the better half do so
+far. Until then bets are placed with m = 0, which are less favourable than with any zone.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import bdtr
 
 from bob.numerics.arrays import Bools, Doubles, Ints
-from bob.statistics.racing import FIRST_STAKES, MOST_STAKED, RENEWAL, Drop, Race
+from bob.statistics.racing import (
+    FIRST_STAKES,
+    RENEWAL,
+    Drop,
+    Race,
+    best_stakes,
+    limited_stakes,
+)
 
-PROTECTORS = 2
-LEAST_FIRST = 40
-"""Examples seen before the zone is set and a protector appointed."""
-PRIOR = 240
-"""Examples without a difference by which stakes are shrunk to those for a tie.
-
-On features of sample images, 120 take 1 to 3 points more evaluations, and 480 no fewer.
-"""
+MANY_SETS = {0b001: 0.01, 0b010: 0.01, 0b100: 0.01, 0b011: 0.1, 0b111: 0.87}
+"""Weights of sets of protectors, by the bits of their numbers, where many backbones race."""
+FEW_SETS = {0b01: 0.3, 0b10: 0.3, 0b11: 0.4}
+MANY = 12
+"""Backbones of a race that are many."""
+LEAST_FIRST = 20
+"""Examples seen before a protector is appointed."""
+LEAST_ZONE = 40
+"""Examples seen before the zone is set."""
+PRIORS = (60, 240)
+"""Examples without a difference by which stakes are shrunk to those for a tie."""
+CORRELATION = 0.5
+"""Of the differences of two protectors from a third backbone, in the examples of `PRIORS`."""
+MOST_STAKED = 0.99
+"""Share of the capital that may be lost at one example."""
 NORMAL = 1.644854
 """The quantile 0.95 of the normal distribution."""
+GALLERY_GROWTH = 0.5
+"""By how much smaller differences of average precisions may be in the gallery of a full run.
+
+On sample images the root mean square of those of two good backbones is 0.5 to 0.9 times that in
+the first galleries of a race.
+"""
 LEAST_DISCORDANT = 5
 """Discordant examples of which a significant lead has at least: 1 / 2^5 < 0.05 < 1 / 2^4."""
 WIDEST_ZONE = 0.9
+LEAST_EVIDENCE = 1e-300
+"""Of a set of protectors, as a share of that of another, so that its logarithm is finite."""
+HIGHEST_LEAST = 0.5
+"""Least values count as this at most."""
 
 
 @dataclass(eq=False)
@@ -71,18 +114,25 @@ class TieRace(Race):
                 "a race that lets go of ties has no margin above 0, and is about the population; "
                 f"got margin {self.margin!r} and total {self.total!r}."
             )
+        self._sets: Mapping[int, float] = MANY_SETS if self.count >= MANY else FEW_SETS
         self._protectors = np.zeros(0, np.int64)
-        self._log_capital = np.zeros((self.count, 0))
-        self._highest = np.zeros((self.count, 0))
+        self._log_capital = np.zeros((self.count, len(self._sets), len(PRIORS)))
+        self._highest = np.full((1, self.count), -np.inf)
+        """(2^P, K) the most evidence so far of each set of protectors, by its bits; logarithms."""
         self._are_answers = True
         self._square = 0.0
+        self._has_zone = self.margin < 0
+        self._stakes = np.zeros((*self._log_capital.shape, 0))
 
     def add(self, values: Bools | Doubles) -> None:
         """Add a block of examples, values (B, K), then appoint a protector if it is time."""
-        super().add(values)
         of_active = np.asarray(values, np.float64)[:, self.active]
+        if (of_active < self.least - 1e-9).any():
+            raise ValueError(f"values must not fall below {self.least:g}; got {of_active.min():g}.")
+        super().add(values)
         self._are_answers &= bool(np.isin(of_active, (0.0, 1.0)).all())
-        if self.seen >= LEAST_FIRST and self.active.any():
+        if self.active.any():
+            self._set_zone()
             self._appoint()
 
     def rejected(self) -> list[Drop]:
@@ -96,92 +146,136 @@ class TieRace(Race):
         rejected = []
         for j in by_sum[active[by_sum] & (by_sum != self._leader())].tolist():
             left = active & (np.arange(self.count) != j)
-            if may_drop[[*gone, j]][:, left[self._protectors]].any(1).all():
+            if may_drop[self._staying(left)][[*gone, j]].all():
                 active = left
                 gone.append(j)
                 rejected.append(j)
-        return [self._drop_of(j, active[self._protectors]) for j in rejected]
+        return [self._drop_of(j, active) for j in rejected]
 
     def log_evidence(self) -> Doubles:
-        """Return (K,) the logarithm of the most evidence against each for an active protector."""
-        highest = self._highest[:, self.active[self._protectors]]
-        return np.asarray(highest.max(1, initial=0.0))
+        """Return (K,) the logarithm of the most evidence against each, of active protectors."""
+        evidence: Doubles = np.maximum(self._highest[self._staying(self.active)], 0.0)
+        for protector in self._protectors[self.active[self._protectors]].tolist():
+            others = self.active & (np.arange(self.count) != protector)
+            evidence[protector] = max(0.0, self._highest[self._staying(others), protector])
+        return evidence
 
     def progress(self) -> Doubles:
         """Return (K,) the share of the logarithm of evidence that it takes to drop each, 0 to 1."""
         return np.clip(self.log_evidence() / self._threshold(), 0, 1)
 
     def _threshold(self) -> float:
-        return float(np.log(PROTECTORS / self.error))
+        return float(-np.log(self.error))
 
-    def _drop_of(self, j: int, stays: Bools) -> Drop:
-        """Return the drop of a backbone for the protector with the most evidence, of some (P,)."""
-        at = int(np.where(stays, self._highest[j], -np.inf).argmax())
-        rival = int(self._protectors[at])
-        sums = float(self.sums[j]), float(self.sums[rival])
-        return Drop(j, rival, self.seen, *sums, float(self._highest[j, at]))
+    def _staying(self, active: Bools) -> int:
+        """Return the set of protectors among some backbones (K,), as bits."""
+        return sum(1 << i for i, p in enumerate(self._protectors.tolist()) if active[p])
+
+    def _drop_of(self, j: int, active: Bools) -> Drop:
+        """Return the drop of a backbone; its rival is the best protector among `active` ones."""
+        protectors = self._protectors[active[self._protectors]]
+        rival = int(protectors[self.sums[protectors].argmax()])
+        evidence = float(self._highest[self._staying(active), j])
+        return Drop(j, rival, self.seen, float(self.sums[j]), float(self.sums[rival]), evidence)
 
     def _appoint(self) -> None:
-        """Make the leader a protector, and set the zone before the first."""
-        leader = self._leader()
-        is_complete = len(self._protectors) == PROTECTORS
-        if is_complete or leader in self._protectors or self.seen < 2 * self._appointed:
+        """Make the leader a protector if it is time."""
+        leader, limit = self._leader(), max(self._sets).bit_length()
+        is_complete = len(self._protectors) == limit or leader in self._protectors
+        if is_complete or self.seen < max(LEAST_FIRST, 2 * self._appointed):
             return
-        if not self._appointed:
-            self._square = self._mean_square()
-            if not self.margin:
-                lead = least_significant_lead(self._square, self.examples, self._are_answers)
-                self.margin = -min(WIDEST_ZONE, lead)
         self._protectors = np.append(self._protectors, leader)
-        unknown = np.zeros(self.count)
-        self._log_capital = np.column_stack([self._log_capital, unknown])
-        self._highest = np.column_stack([self._highest, unknown])
+        self._highest = np.concatenate([self._highest, self._highest])
+        self._stakes = np.zeros((*self._log_capital.shape, len(self._protectors)))
         self._appointed = self._renewal = self.seen
+
+    def _set_zone(self) -> None:
+        """Set the zone if it is time, and before it the mean square of the stakes' prior."""
+        is_time = self.seen >= LEAST_ZONE and not self._has_zone
+        if self._square and not is_time:
+            return
+        self._square = self._mean_square()
+        if is_time:
+            lead = least_significant_lead(self._square, self.examples, self._are_answers)
+            self.margin, self._has_zone = -min(WIDEST_ZONE, lead), True
+            self._renewal = max(self.seen, FIRST_STAKES)
 
     def _mean_square(self) -> float:
         """Return the mean square difference of pairs of the better half so far."""
         best_first = np.argsort(np.where(self.active, -self.sums, np.inf), kind="stable")
         half = best_first[: max(2, int(self.active.sum()) // 2)]
-        return float(self._squares(half, half)[np.triu_indices(len(half), 1)].mean()) / self.seen
-
-    def _squares(self, rows: Ints, columns: Ints) -> Doubles:
-        """Return the sums of squared differences of pairs of backbones so far."""
-        own = np.diag(self._products)
-        products = self._products[np.ix_(rows, columns)]
-        return np.asarray(own[rows][:, None] + own[columns] - 2 * products)
+        own, products = np.diag(self._products)[half], self._products[np.ix_(half, half)]
+        squares = own[:, None] + own - 2 * products
+        return float(squares[np.triu_indices(len(half), 1)].mean()) / self.seen
 
     def _bet(self, block: Doubles) -> None:
         """Multiply the capitals by their factors at each example of a block (B, K)."""
         if not len(self._protectors):
             return
-        may_bet = self.active[:, None] & self.active[self._protectors]
-        may_bet &= self._protectors != np.arange(self.count)[:, None]
-        differences = block[:, None, self._protectors] - block[:, :, None]
-        gains = (differences - self.margin) / (1 + self.margin)
-        factors = 1 + np.where(may_bet, self._stakes, 0.0) * gains
-        paths = self._log_capital + np.cumsum(np.log(factors), axis=0)
+        most = MOST_STAKED / (1 - min(HIGHEST_LEAST, self.least / (1 + self.margin)))
+        takes_part = self.active[:, None] & self.active[self._protectors]
+        stakes = limited_stakes(self._stakes, most) * takes_part[:, None, None]
+        gains = block[:, None, self._protectors] - block[:, :, None]
+        gains = (gains - self.margin) / (1 + self.margin)
+        growth = np.log1p(np.einsum("ksmp,bkp->bksm", stakes, gains))
+        paths = self._log_capital + np.cumsum(growth, axis=0)
         self._log_capital = paths[-1]
-        self._highest = np.maximum(self._highest, paths.max(0))
+        of_sets = np.logaddexp.reduce(paths, axis=-1) - np.log(len(PRIORS))
+        self._highest[1:] = np.maximum(self._highest[1:], self._evidence(of_sets).max(0).T)
+
+    def _evidence(self, of_sets: Doubles) -> Doubles:
+        """Return (B, K, 2^P - 1) the evidence of sets that stay, of capitals (B, K, S) of sets."""
+        bits = np.array([self._so_far(each) for each in self._sets])[:, None]
+        staying = np.arange(1, len(self._highest))
+        counts = (bits > 0) & (bits & ~staying == 0)
+        weights = np.array(list(self._sets.values()))[:, None] * counts
+        scale = of_sets.max(-1, keepdims=True)
+        return np.asarray(scale + np.log(np.exp(of_sets - scale) @ weights + LEAST_EVIDENCE))
+
+    def _so_far(self, bits: int) -> int:
+        """Return those of a set of protectors that are appointed."""
+        return bits & (len(self._highest) - 1)
 
     def _renew_stakes(self) -> None:
-        """Choose the stakes (K, P) that maximise the mean logarithm so far, to second order."""
-        everyone, zone, n = np.arange(self.count), -self.margin, self.seen + PRIOR
-        mean = (self.sums[self._protectors] - self.sums[:, None]) / n
-        square = (self._squares(everyone, self._protectors) + PRIOR * self._square) / n
-        with_zone = np.maximum(square + 2 * zone * mean + zone**2, 1e-12)
-        self._stakes = np.clip((mean + zone) * (1 - zone) / with_zone, 0, MOST_STAKED)
+        """Choose the stakes (K, S, M, P) by the examples so far, for each set and prior."""
+        self._stakes[:] = 0
+        staying = self._staying(self.active)
+        for at, bits in enumerate(self._sets):
+            members = [i for i in range(len(self._protectors)) if bits >> i & 1]
+            if members and not self._so_far(bits) & ~staying:
+                for number, prior in enumerate(PRIORS):
+                    self._stakes[:, at, number, members] = self._best_stakes(members, prior)
         self._renewal = self.seen + max(FIRST_STAKES, self.seen // RENEWAL)
+
+    def _best_stakes(self, members: list[int], prior: int) -> Doubles:
+        """Return the stakes (K, R) on some protectors, before they are limited."""
+        protectors, zone, n = self._protectors[members], -self.margin, self.seen + prior
+        mean = (self.sums[protectors] - self.sums[:, None]) / n
+        of_prior = CORRELATION + (1 - CORRELATION) * np.eye(len(members))
+        square = (self._difference_products(protectors) + prior * self._square * of_prior) / n
+        square += zone * (mean[:, :, None] + mean[:, None]) + zone**2
+        square += 1e-12 * np.eye(len(members))
+        may_bet = self.active[:, None] & (protectors != np.arange(self.count)[:, None])
+        scale = 1 - zone
+        return best_stakes((mean + zone) / scale, square / scale**2, may_bet, np.inf)
+
+    def _difference_products(self, protectors: Ints) -> Doubles:
+        """Return (K, R, R) the sums of products of the protectors' differences from each."""
+        with_each = self._products[:, protectors]
+        products = with_each[protectors] - with_each[:, :, None] - with_each[:, None]
+        return np.asarray(products + np.diag(self._products)[:, None, None])
 
 
 def least_significant_lead(square: float, examples: int, are_answers: bool) -> float:
     """Return the smallest lead of means that a one-sided paired test calls significant at 5 %.
 
     square: mean squared difference of two backbones' values. For right and wrong answers this is
-    the share of discordant examples, and the test is the exact one of McNemar; for others, 1.64
-    standard errors are a significant lead.
+    the share of discordant examples, and the test is the exact one of McNemar; for average
+    precisions, 1.64 standard errors are a significant lead, which are smaller in the gallery of a
+    full run (`GALLERY_GROWTH`).
     """
     if not are_answers:
-        return float(NORMAL * np.sqrt(square / examples))
+        return float(GALLERY_GROWTH * NORMAL * np.sqrt(square / examples))
     discordant = max(LEAST_DISCORDANT, round(square * examples))
     fewer = np.arange(discordant // 2 + 1)
     significant = bdtr(fewer, discordant, 0.5) < 0.05

@@ -15,6 +15,7 @@ from bob.engine.racing.trial import (
     can_score_train,
     example_values,
     is_retrieval,
+    least_value,
     race_splits,
 )
 from bob.engine.units import Unit
@@ -193,6 +194,7 @@ class Contest:
             standing: tuple[RaceStanding, ...] = ()
             if values is not None:
                 race.active &= self._takes_part()
+                race.least = self._least_value(step, race.active)
                 race.add(values)
                 confirmed = [d for d in race.rejected() if self._lasts(d, step, race.margin)]
                 race.drop(confirmed)
@@ -272,6 +274,11 @@ class Contest:
             return None
         absent = np.zeros(len(next(iter(columns.values()))))
         return np.stack([columns.get(name, absent) for name in self.names], axis=1)
+
+    def _least_value(self, step: RaceStep, active: Bools) -> float:
+        """Return what no value of the images of a step can fall below."""
+        spec = self.plan.backbones[self._names(active)[0]]
+        return least_value(self.task, spec, self.blocks, step.fitted)
 
     def values_of(
         self, backbone: str, fitted: Mapping[str, int], scored: Mapping[str, range]

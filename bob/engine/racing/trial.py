@@ -1,6 +1,7 @@
 """Values of images with a backbone: right answers of a probe, or the precision of a ranking."""
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import cast
@@ -122,6 +123,37 @@ def example_values(
     if isinstance(headline.outcome, RetrievalResults) and len(headline.outcome):
         return headline.outcome.ap
     raise UndefinedError(headline.undefined or "there is no prediction")
+
+
+def least_value(
+    task: TaskSpec, spec: BackboneSpec, blocks: RaceBlocks, fitted: Mapping[str, int]
+) -> float:
+    """Return what no value of the images that come next falls below, before they are known.
+
+    In retrieval of a class it is the least average precision of a query of any class of the
+    gallery, the first test images; else 0. Positives may be missing that are copies of the query,
+    as many as any image of the split has. StoreError where the backbone has failed.
+    """
+    settings = task.settings
+    if not isinstance(settings, RetrievalSettings) or settings.label != "class":
+        return 0.0
+    split = blocks.split("test", fitted["test"])
+    if split.groups:
+        return 0.0
+    content = blocks.workspace.dataset(blocks.dataset).splits["test"].content
+    copies = max(Counter(content).values()) - 1
+    readable = blocks.features(spec, "test", len(split)).positions
+    positives = np.unique(split.y[readable], return_counts=True)[1] - copies
+    return min(least_precision(max(1, n), len(readable)) for n in positives.tolist())
+
+
+def least_precision(positives: int, gallery: int) -> float:
+    """Return the average precision of a ranking in which all positives are last.
+
+    The i-th of them is in place N + i, after the N negatives.
+    """
+    order = np.arange(1, positives + 1)
+    return float((order / (gallery - positives + order)).mean())
 
 
 def _unfitted(blocks: RaceBlocks, name: str, images: range, fitted: Mapping[str, Split]) -> Ints:

@@ -42,6 +42,8 @@ def certain_text(error: float) -> str:
 def claim_text(margin: float, certified: Certified = "drops") -> str:
     """Return what is certain of the models that a race with a margin has dropped."""
     points = f"{100 * abs(margin):.3g} percentage point{'' if abs(margin) == 0.01 else 's'}"
+    if certified == "tie" and not margin:  # decided before the race has set a zone
+        return "the best model survives"
     if certified == "tie":
         return f"the best model is less than {points} better than one of the survivors"
     if margin < 0:

@@ -135,16 +135,17 @@ def killed_at(function: Callable[..., Any], last_call: int) -> Callable[..., Any
 def test_retrieval_is_raced_by_precisions_in_a_gallery_of_earlier_images(
     bob, more_stripes, tmp_path
 ):
-    """The first gallery is an eighth of 160 test images; 2^(-7/3), 2^(-5/3) and 2^(-4/3) follow.
+    """The first gallery is a sixteenth of 160 test images; with 2^(-3), 2^(-2.375), 2^(-1.875),
+    2^(-1.5) and 2^(-1.25) at least 10 follow each.
 
     Nothing is staked on the first eight queries.
     """
     code, out, _ = bob(*command(more_stripes, "--race", "--tasks", "retrieval"))
     assert code == OK
     race = out.split("race: ")[1].split("survivors")[0]
-    assert "stripes test 0-32 (random order)" in race and "train" not in race
+    assert "stripes test 0-20 (random order)" in race and "train" not in race
     reason = records(tmp_path / "results")["channel_statistics"]["reason"]
-    queries = {"32": 12, "50": 30, "63": 43}[reason.split()[1]]
+    queries = {"31": 21, "44": 34, "57": 47, "67": 57}[reason.split()[1]]
     assert f"% of {queries} queries, raw_pixels 100.0 %" in reason
 
 

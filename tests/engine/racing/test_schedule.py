@@ -59,12 +59,11 @@ def test_few_test_images_are_one_step() -> None:
 
 
 def test_queries_join_the_gallery_of_the_next_step() -> None:
-    """Of 400 test images a sixteenth, 25, are the first gallery, and as many are added at least.
-
-    Shares of 2^(-4), 2^(-3) and 2^(-7/3).
+    """Of 400 test images the share 2^(-5.25), 10.5, is the first gallery, and a fortieth, 10, are
+    added at least: 2^(-4.25) is 21, and 2^(-3.625) is 32.4 where 2^(-3.75) is 29.7.
     """
     first, second, *_ = gallery_schedule(400)
-    assert (first.fitted, first.scored) == ({"test": 25}, {"test": range(25, 50)})
-    assert (second.fitted, second.scored) == ({"test": 50}, {"test": range(50, 79)})
-    assert first.text == "50 images"
-    assert gallery_schedule(28) == ()
+    assert (first.fitted, first.scored) == ({"test": 11}, {"test": range(11, 21)})
+    assert (second.fitted, second.scored) == ({"test": 21}, {"test": range(21, 32)})
+    assert first.text == "21 images"
+    assert gallery_schedule(11) == ()

@@ -8,7 +8,12 @@ import pytest
 
 from bob.datasets.dataset import Split
 from bob.engine.racing.blocks import RaceBlocks
-from bob.engine.racing.trial import can_score_train, example_values
+from bob.engine.racing.trial import (
+    can_score_train,
+    example_values,
+    least_precision,
+    least_value,
+)
 from bob.errors import UndefinedError
 from bob.features.store import Features
 from bob.protocols.knn import KnnSettings
@@ -86,6 +91,34 @@ def test_queries_search_the_first_test_images() -> None:
         task, entry(), cast(RaceBlocks, blocks), {"test": 3}, {"test": range(3, 5)}
     )
     assert values == pytest.approx([7 / 12, 1 / 3])
+
+
+def test_no_average_precision_is_below_that_of_positives_in_the_last_places() -> None:
+    """Of the gallery p, q, r, s, three are of class 0: places 2, 3 and 4, or of class 1: place 4.
+
+    With a copy in the split, a query of class 0 has two positives at least: of 4 images, places 3
+    and 4, (1/3 + 2/4) / 2; a query of class 1 has one, or none and does not count.
+    """
+    blocks = BlocksOfLists()
+    y = [0, 1, 0, 0, 1]
+    blocks.lists["test"] = {"content": "pqrst", "y": y, "x": [0, 1, 0.4, 0.9, 0.25]}
+    task = load_registry().tasks["retrieval"]
+    raced = cast(RaceBlocks, blocks)
+    assert least_value(task, entry(), raced, {"test": 4}) == 1 / 4
+    assert least_value(task, entry(), raced, {"test": 1}) == 1
+    assert least_precision(3, 4) == pytest.approx((1 / 2 + 2 / 3 + 3 / 4) / 3)
+    assert least_precision(2, 4) == pytest.approx((1 / 3 + 1 / 2) / 2)
+    assert least_value(load_registry().tasks["knn"], entry(), raced, {"train": 2}) == 0
+
+
+def test_copies_of_a_query_are_no_positives_of_it() -> None:
+    """Six of class 0, two of class 1 and two copies in the split: 5 positives and 1, of 8."""
+    blocks = BlocksOfLists()
+    blocks.lists["test"] = {"content": "pqrstuvww", "y": [0] * 6 + [1] * 3, "x": [0] * 9}
+    blocks.workspace.dataset = lambda _: make_dataset({"test": blocks.split("test", 9)})
+    task = load_registry().tasks["retrieval"]
+    least = least_value(task, entry(), cast(RaceBlocks, blocks), {"test": 8})
+    assert least == pytest.approx(1 / 8)
 
 
 def test_train_images_are_scored_where_test_images_were_drawn_from_them() -> None:
