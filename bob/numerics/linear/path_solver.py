@@ -50,10 +50,10 @@ HESSIAN_STEPS = 3
 """Steps for which the full Hessian is used; at another penalty it is recomputed too."""
 REFINE_AFTER = 12
 """Steps at one penalty after which curvature is refined, there and for all weaker penalties."""
-REFINE_PASSES = 1
-"""What inverting the matrix of the low-rank terms may cost, in operations.
+REFINE_PASSES = 3
+"""What inverting the matrix of the low-rank terms may cost.
 
-An operation of it takes several times as long as one of a pass.
+At 1, a path of 100 classes takes 337 passes where it takes 216; with 14 classes the time is equal.
 """
 MIN_PAIRS = 512
 """Low-rank terms in any case: their matrix costs no more than the many calls of a small pass."""
