@@ -66,15 +66,26 @@ def changed(change: Change) -> Inputs:
 
 def values(result: Result, task: TaskSpec) -> dict[str, float]:
     """Return every value of every part."""
-    found: dict[str, float] = {}
+    return {name: value for name, (value, _) in counted_values(result, task).items()}
+
+
+def counted_values(result: Result, task: TaskSpec) -> dict[str, tuple[float, int]]:
+    """Return every value of every part, and of how many examples it is."""
+    found: dict[str, tuple[float, int]] = {}
     for part in result.parts:
         names = {"all": task.metrics, "ranking": task.metrics[:1]}.get(str(part.metrics))
         for name in names or part.metrics:
             metric = metric_named(name)
             if part.outcome is not None and isinstance(part.outcome, metric.outcome):
                 with contextlib.suppress(UndefinedError):
-                    found[f"{name} {part.suffix}"] = metric.function(part.outcome)
+                    value = metric.function(part.outcome), len(part.outcome)
+                    found[f"{name} {part.suffix}"] = value
     return found
+
+
+def is_binned(name: str) -> bool:
+    """Return whether a value is a calibration error over bins."""
+    return "ece" in name.split()[0].split("_")
 
 
 def reasons(result: Result) -> set[str]:
@@ -95,14 +106,22 @@ def reasons(result: Result) -> set[str]:
     ],
 )
 def test_features_of_any_scale_have_the_same_scores(task: TaskSpec, factor: float) -> None:
-    """Up to the rounding of the products, of which log-loss shows the most."""
+    """Up to the rounding of the products, of which log-loss shows the most.
+
+    Calibration errors jump where rounding moves a probability to the next bin: the gap of one of N
+    examples, at most 1, leaves the sum over a bin for another, which changes the error by 2 / N.
+    """
     reference = result_of(task.name)
     if task.protocol == "long_tail":  # the shipped tail leaves three held-out rows, all right
         settings = task.settings.model_copy(update={"imbalance": 4.0})
         task = task.model_copy(update={"settings": settings})
         reference = solve_changed(task, lambda rows: rows)
     result = solve_changed(task, lambda rows: rows * np.float32(factor))
-    assert values(result, task) == pytest.approx(values(reference, task), rel=2e-3, abs=1e-6)
+    expected = {
+        name: pytest.approx(value, rel=2e-3, abs=2 / count if is_binned(name) else 1e-6)
+        for name, (value, count) in counted_values(reference, task).items()
+    }
+    assert values(result, task) == expected
     assert result.caveats == reference.caveats
     for name in ("c_at_edge", "l2_at_edge"):
         assert not result.detail.get(name)
