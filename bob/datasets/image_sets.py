@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from bob.datasets.corruptions import corrupted_split
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.splits import automatic_test, stratified_order, stratified_subset
-from bob.datasets.windows import windowed_split
+from bob.datasets.windows import Windows, windowed_split, windows_per_image
 from bob.errors import DatasetError, nearest
 
 
@@ -73,14 +73,16 @@ class ImageSet:
     block: OrderedBlock | None = None
     part: HoldOut | None = None
     """A part whose images are embedded without the others; None is all images."""
-    windows: int | None = None
-    """n, to take n x n windows of each image as images; None takes whole images."""
+    windows: Windows | None = None
+    """Windows of each image to take as images; None takes whole images."""
 
     @property
     def name(self) -> str:
         """The name of the set as a person reads it: `train`, `poly`, `gaussian_noise`."""
         if self.windows is not None:
-            return f"{self.whole.name} in {self.windows} x {self.windows} windows"
+            n = self.windows
+            parts = f"{n} x {n} windows" if isinstance(n, int) else "centred squares"
+            return f"{self.whole.name} in {parts}"
         if self.block is not None:
             block = self.block
             return f"{self.split} {block.start}-{block.stop} ({block.order} order)"
@@ -95,7 +97,7 @@ class ImageSet:
 
     def by_image(self, reasons: Mapping[int, str]) -> dict[int, str]:
         """Return reasons by the position of their image in the set without windows."""
-        rows = (self.windows or 1) ** 2
+        rows = windows_per_image(self.windows)
         return {position // rows: reason for position, reason in reasons.items()}
 
     def open(self, dataset: Dataset) -> Split:

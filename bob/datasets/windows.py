@@ -1,6 +1,10 @@
-"""Windows over the images of a split, each an image; see `bob.numerics.dense.windows`."""
+"""Windows over the images of a split, each an image; see `bob.numerics.dense.windows`.
+
+The centred square of each image is a window as well, the only one of its image.
+"""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -12,7 +16,10 @@ from bob.datasets.dataset import Split
 from bob.datasets.depths import Depths
 from bob.datasets.masks import Mask, Masks
 from bob.numerics.arrays import Floats
-from bob.numerics.dense.windows import Area, window_areas
+from bob.numerics.dense.windows import Area, centred_square, window_areas
+
+Windows = int | Literal["center"]
+"""n, for n x n windows of each image, or the centred square."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,14 +38,22 @@ class WindowMasks(Masks):
     """Those of the N images."""
 
 
-def windowed_split(split: Split, windows: int) -> Split:
-    """Return the n x n windows of each image of a split, image by image and row by row.
+def windows_per_image(windows: Windows | None) -> int:
+    """Return how many windows an image has; 1 where it is taken whole."""
+    return windows**2 if isinstance(windows, int) else 1
 
-    The digests in its `content` cover the windows. Of targets, it has masks and depths.
+
+def windowed_split(split: Split, windows: Windows) -> Split:
+    """Return the windows of each image of a split, image by image and row by row.
+
+    The digests in its `content` cover the windows. Of targets, it has masks and depths; those of
+    n x n windows know the ones of whole images.
     """
-    rows = windows**2
+    rows = windows_per_image(windows)
 
     def area(position: int, size: tuple[int, int]) -> Area:
+        if not isinstance(windows, int):
+            return centred_square(size)
         return list(window_areas(size, windows))[position % rows]
 
     def alter(position: int, image: Image.Image) -> Image.Image:
@@ -56,15 +71,17 @@ def windowed_split(split: Split, windows: int) -> Split:
         whole = split.depths.read(position // rows)
         return whole[area(position, (whole.shape[0], whole.shape[1]))]
 
-    names = [f"window {i // windows + 1},{i % windows + 1} of {windows}" for i in range(rows)]
-    masks = None
+    names, are_joined = _names(windows), isinstance(windows, int)
+    masks: Masks | None = None
     if split.masks is not None:
         digests = [f"{digest} {name}" for digest in split.masks.content for name in names]
-        masks = WindowMasks(digests, mask, split.masks)
-    depths = None
+        masks = WindowMasks(digests, mask, split.masks) if are_joined else Masks(digests, mask)
+    depths: Depths | None = None
     if split.depths is not None:
         digests = [f"{digest} {name}" for digest in split.depths.content for name in names]
-        depths = WindowDepths(digests, depth, split.depths.range_m, whole=split.depths)
+        depths = Depths(digests, depth, split.depths.range_m)
+        if are_joined:
+            depths = WindowDepths(digests, depth, split.depths.range_m, whole=split.depths)
     return Split(
         ids=[f"{image} {name}" for image in split.ids for name in names],
         y=np.repeat(split.y, rows),
@@ -82,3 +99,10 @@ def windowed_split(split: Split, windows: int) -> Split:
         alter=alter,
         alpha=split.alpha,
     )
+
+
+def _names(windows: Windows) -> list[str]:
+    """Return the names of an image's windows."""
+    if not isinstance(windows, int):
+        return ["centred square"]
+    return [f"window {i // windows + 1},{i % windows + 1} of {windows}" for i in range(windows**2)]

@@ -5,13 +5,16 @@ from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import HoldOut, ImageSet
+from bob.datasets.windows import Windows
 from bob.errors import DatasetError, NotApplicableError
 from bob.extraction.accumulators import AccumulatorSpec, Earlier, add_arrays
 from bob.features.shard import Arrays
+from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.specs import BackboneSpec, Output
 from bob.specs.dataset import DatasetKind
@@ -38,8 +41,18 @@ class MapSettings(Closed):
 class WindowedMapSettings(MapSettings):
     """The same, of whole images or of windows."""
 
-    windows: Literal[2, 4] | None = None
-    """n: each image is embedded in n x n windows that overlap by half; None is the whole image."""
+    windows: Literal["center", 2, 4] | None = None
+    """n: each image is embedded in n x n windows that overlap by half; center: its centred square
+    takes its place, outside of which nothing is trained on or scored; None is the whole image."""
+
+    @property
+    def joined_windows(self) -> int | None:
+        """n where an image has n x n windows, whose predictions are joined."""
+        return None if self.windows == "center" else self.windows
+
+    def shown(self, test: Arrays) -> Mapping[str, NDArray[Any]]:
+        """Return what pages show of test images; they show whole images, and no centred squares."""
+        return {} if self.windows == "center" else kept_of(test)
 
 
 class PathSettings(MapSettings):
@@ -140,13 +153,13 @@ def path_needs(
     share: float | None,
     sums: AccumulatorSpec,
     scored: Callable[[bool], AccumulatorSpec],
-    windows: int | None = None,
+    windows: Windows | None = None,
 ) -> list[StatisticsNeed]:
     """Return the needs of heads that are solved from sums, and of which one is chosen.
 
     `sums` of the images to fit; and of the held-out images, which are `share` of train, the sums
     and `scored(True)`, the scores of every strength; then `scored(False)` of each test set. All are
-    of whole images, or of n x n `windows` of each.
+    of whole images, or of `windows` of each.
     NotApplicableError where no train image can be held out.
     """
     fitted, held_out = fitted_and_held_out(share, dataset)

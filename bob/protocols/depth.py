@@ -31,6 +31,7 @@ from typing import Annotated
 from pydantic import Field
 
 from bob.datasets.dataset import Dataset
+from bob.datasets.image_sets import ImageSet
 from bob.errors import NotApplicableError
 from bob.features.shard import Arrays
 from bob.numerics.arrays import Doubles
@@ -42,6 +43,7 @@ from bob.protocols.dense import (
     choice_detail,
     path_needs,
     path_statistics,
+    sets_to_test,
     squashed,
 )
 from bob.protocols.depth_statistics import (
@@ -53,7 +55,6 @@ from bob.protocols.depth_statistics import (
     depth_sums_spec,
     mean_delta1,
 )
-from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
 from bob.specs import BackboneSpec
@@ -98,14 +99,16 @@ class DepthProbe(Protocol[DepthSettings, DepthProblem]):
 
     def needs(self, settings: DepthSettings, dataset: Dataset, backbone: BackboneSpec) -> Needs:
         _require_depths(dataset)
+        if settings.windows == "center":
+            _require_whole_scores(dataset)
         head, bins = settings.head_settings(), settings.bin_settings()
         return path_needs(
             squashed(backbone, settings),
             dataset,
             settings.held_out,
-            depth_sums_spec(bins, settings.windows),
+            depth_sums_spec(bins, settings.joined_windows),
             lambda every: depth_errors_spec(
-                head, bins, every_strength=every, windows=settings.windows
+                head, bins, every_strength=every, windows=settings.joined_windows
             ),
             settings.windows,
         )
@@ -126,7 +129,9 @@ class DepthProbe(Protocol[DepthSettings, DepthProblem]):
         path = settings.head_settings()
         choice = choice_detail(path, "delta1", problem.held_out, mean_delta1)
         detail = {"grid": problem.tests["test"]["grid"].tolist(), **choice}
-        return Result(tuple(_parts(problem.tests)), detail, shown=kept_of(problem.tests["test"]))
+        return Result(
+            tuple(_parts(problem.tests)), detail, shown=settings.shown(problem.tests["test"])
+        )
 
 
 def _require_depths(dataset: Dataset) -> None:
@@ -135,6 +140,17 @@ def _require_depths(dataset: Dataset) -> None:
         raise NotApplicableError(
             f"needs a depth map for each image; {missing[0]} of dataset {dataset.name!r} has none."
         )
+
+
+def _require_whole_scores(dataset: Dataset) -> None:
+    """Refuse datasets whose evaluation scores a part of each whole image."""
+    for name in sets_to_test(dataset):
+        depths = ImageSet(name).open(dataset).depths
+        if depths is not None and depths.crop is not None:
+            raise NotApplicableError(
+                f"scores a part of each whole image of dataset {dataset.name!r} (the crop "
+                f"{depths.crop!r}), which a centred square does not have; leave out 'windows'."
+            )
 
 
 def _parts(tests: Mapping[str, Arrays]) -> list[ResultPart]:

@@ -38,7 +38,6 @@ from bob.protocols.dense import (
     path_statistics,
     squashed,
 )
-from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import (
@@ -113,7 +112,7 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
             settings.held_out,
             sums_spec(classes),
             lambda every: counts_spec(
-                classes, head, every_strength=every, windows=settings.windows
+                classes, head, every_strength=every, windows=settings.joined_windows
             ),
             settings.windows,
         )
@@ -137,7 +136,7 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
         detail = {**detail_of_test(problem.tests["test"], problem.classes), **choice}
         parts = result_parts(problem.tests, problem.train_pixels)
         caveats = absent_classes(problem.train_pixels, problem.classes)
-        return Result(parts, detail, caveats, shown=kept_of(problem.tests["test"]))
+        return Result(parts, detail, caveats, shown=settings.shown(problem.tests["test"]))
 
 
 PROTOCOL = Segment()

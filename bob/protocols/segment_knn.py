@@ -31,6 +31,7 @@ from pydantic import Field
 
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
+from bob.datasets.windows import windows_per_image
 from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
@@ -43,7 +44,6 @@ from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.outcomes import SegmentationCounts
 from bob.protocols.dense import DENSE_KINDS, WindowedMapSettings, sets_to_test, squashed
-from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import absent_classes, detail_of_test, require_masks, result_parts
@@ -88,11 +88,12 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
         require_masks(dataset)
         variant, classes = squashed(backbone, settings), len(dataset.classes)
         windows = settings.windows
-        maps = len(dataset.splits["train"]) * (windows or 1) ** 2
+        maps = len(dataset.splits["train"]) * windows_per_image(windows)
         per_map = max(1, settings.memory // maps)
         memory = AccumulatorSpec("patch_memory", 1, (("classes", classes), ("per_image", per_map)))
         votes = {"classes": classes, "k": settings.k, "temperature": settings.temperature}
-        votes |= {} if windows is None else {"windows": windows}
+        joined = settings.joined_windows
+        votes |= {} if joined is None else {"windows": joined}
         counts = AccumulatorSpec("segmentation_knn_counts", 2, tuple(sorted(votes.items())))
         kept = StatisticsNeed(variant, ImageSet("train", windows=windows), memory)
         return [kept] + [
@@ -121,7 +122,7 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
         detail["memory_patches"] = problem.memory_patches
         parts = result_parts(problem.tests, problem.train_pixels)
         caveats = absent_classes(problem.train_pixels, problem.classes)
-        return Result(parts, detail, caveats, shown=kept_of(problem.tests["test"]))
+        return Result(parts, detail, caveats, shown=settings.shown(problem.tests["test"]))
 
 
 # --- the memory

@@ -57,6 +57,19 @@ def test_targets_of_windows_are_cut_as_the_images_are(windows: int) -> None:
         assert seen[i] == {*split.masks.read(i).ravel().tolist()}
 
 
+def test_targets_of_centred_squares_are_cut_as_the_images_are() -> None:
+    """Of 7 x 10 pixels, columns 1 to 7; of 12 x 5, rows 3 to 7: one more is left below."""
+    cut = windowed_split(coded_split(), "center")
+    assert len(cut) == 2 and cut.masks is not None and cut.depths is not None
+    assert not isinstance(cut.masks, WindowMasks) and cut.ids[0] == "0.png centred square"
+    for i, (rows, columns) in enumerate([(range(7), range(1, 8)), (range(3, 8), range(5))]):
+        expected = [[16 * row + column for column in columns] for row in rows]
+        assert cut.alter is not None
+        shown = np.asarray(cut.alter(i, cut.decode(i)))[:, :, 0]
+        for target in (shown, cut.masks.read(i), cut.depths.read(i)):
+            assert np.asarray(target).tolist() == expected
+
+
 def test_the_second_window_of_two_begins_after_a_third() -> None:
     """10 columns: 10 / 3 is rounded down, 20 / 3 up."""
     cut = windowed_split(coded_split(1), 2)
@@ -67,9 +80,9 @@ def test_the_second_window_of_two_begins_after_a_third() -> None:
 
 def test_digests_cover_the_windows() -> None:
     split = coded_split()
-    sets = [split, windowed_split(split, 2), windowed_split(split, 4)]
-    assert len({image for each in sets for image in each.content}) == 2 + 8 + 32
-    assert len({each.fingerprint for each in sets}) == 3
+    sets = [split, *(windowed_split(split, windows) for windows in ("center", 2, 4))]
+    assert len({image for each in sets for image in each.content}) == 2 + 2 + 8 + 32
+    assert len({each.fingerprint for each in sets}) == 4
 
 
 def test_a_set_of_windows_is_plain_data_and_opens_its_part() -> None:
@@ -87,3 +100,10 @@ def test_reasons_of_windows_are_those_of_their_images() -> None:
     reasons = {4: "cut short", 5: "cut short", 6: "cut short", 7: "cut short"}
     assert ImageSet("test", windows=2).by_image(reasons) == {1: "cut short"}
     assert ImageSet("test").by_image({4: "cut short"}) == {4: "cut short"}
+
+
+def test_a_set_of_centred_squares_is_plain_data() -> None:
+    images = ImageSet("test", windows="center")
+    assert images.name == "test in centred squares" and images.whole == ImageSet("test")
+    assert ImageSet.from_plain(images.plain()) == images
+    assert images.by_image({3: "cut short"}) == {3: "cut short"}

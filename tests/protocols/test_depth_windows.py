@@ -1,5 +1,6 @@
 """Depth in windows: bounds by hand, and against torch's mean of upsampled cells."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from bob.datasets.dataset import Split
 from bob.datasets.image_sets import ImageSet
+from bob.errors import NotApplicableError
 from bob.metrics.depth import delta1, depth_rmse
 from bob.numerics.dense.cells import cell_means
 from bob.outcomes import DepthErrors
@@ -55,6 +57,38 @@ def test_perfect_features_reach_a_ceiling_that_windows_raise() -> None:
     assert delta1(part(whole, "ceiling")) + 0.05 < delta1(part(windows, "ceiling"))
     ceiling = part(windows, "ceiling")
     np.testing.assert_allclose(windows.outcome.rmse, ceiling.rmse, rtol=1e-3)  # type: ignore[attr-defined]
+
+
+def depths_of(wide: bool) -> dict[str, Any]:
+    """Return depth maps of 40 x 40 px, between 10 columns of 90 m on either side if wide."""
+    maps = {name: blocky_depths(n, 8, 5, n) for name, n in {"train": 12, "test": 8}.items()}
+    columns = ((0, 0), (10, 10) if wide else (0, 0))
+    return {
+        name: [np.pad(of, columns, constant_values=90) for of in of_split]
+        for name, of_split in maps.items()
+    }
+
+
+def test_of_centred_squares_depth_outside_counts_for_nothing() -> None:
+    centred = WHOLE.model_copy(update={"windows": "center"})
+    wide = solved(log_cells, centred, data=depth_dataset(depths_of(wide=True)))
+    square = solved(log_cells, WHOLE, data=depth_dataset(depths_of(wide=False)))
+    for suffix in ("", "ceiling", "aligned"):
+        expected = part(square, suffix).to_arrays()
+        for name, values in part(wide, suffix).to_arrays().items():
+            np.testing.assert_array_equal(values, expected[name])
+    assert square.shown and not wide.shown  # pages show whole images
+
+
+def test_a_part_of_whole_images_that_is_scored_has_no_centred_squares() -> None:
+    data = depth_dataset(depths_of(wide=True))
+    test = data.splits["test"]
+    assert test.depths is not None
+    cropped = replace(test, depths=replace(test.depths, crop="garg"))
+    data = replace(data, splits={**data.splits, "test": cropped})
+    centred = WHOLE.model_copy(update={"windows": "center"})
+    with pytest.raises(NotApplicableError, match="crop 'garg'"):
+        PROTOCOL.needs(centred, data, BASELINE)
 
 
 def test_depth_is_the_mean_of_what_windows_say_in_metres() -> None:

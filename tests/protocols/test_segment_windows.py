@@ -136,6 +136,29 @@ def test_settings_without_windows_have_the_statistics_of_whole_images() -> None:
         SegmentSettings.model_validate({**plain(WHOLE), "windows": 3})
 
 
+@pytest.mark.parametrize("nearest", [False, True])
+def test_of_centred_squares_pixels_outside_count_for_nothing(nearest: bool) -> None:
+    """Masks of 40 x 60 px, of 5 px a cell: 10 columns on either side are not scored."""
+    masks = {
+        name: [np.hstack([mask, mask[:, :20]]) for mask in blocky_masks(n, CLASSES, 8, 5, n)]
+        for name, n in {"train": 12, "test": 8}.items()
+    }
+    data = mask_dataset(masks, CLASSES)
+    settings: Any = WHOLE.model_copy(update={"windows": "center"})
+    protocol: Any = PROTOCOL
+    if nearest:
+        values = {"input_px": None, "memory": 192, "k": 1, "temperature": 0.02}
+        settings, protocol = SegmentKnnSettings.model_validate(values | {"windows": "center"}), KNN
+    needs = protocol.needs(settings, data, BASELINE)
+    inputs = statistics_of(needs, data, shares_of)
+    result = protocol.solve(protocol.build(settings, data, needs, inputs, 0), settings, "cpu")
+    expected = [
+        [int((mask[:, 10:50] == c).sum()) for c in range(CLASSES)] for mask in masks["test"]
+    ]
+    assert result.outcome.true.tolist() == expected
+    assert not result.shown  # pages show whole images
+
+
 def test_nearest_patches_of_windows_reach_the_ceiling_that_windows_raise() -> None:
     """Two of the 16 patches of each of 12 x 4 train windows; perfect features."""
     data, ceilings = dataset(), []
@@ -171,13 +194,14 @@ def write_images(folder: Path) -> None:
         shown.write_bytes(data[: len(data) // 2])
 
 
+@pytest.mark.parametrize(("windows", "maps"), [(2, 4), ("center", 1)])
 def test_a_run_embeds_windows_and_counts_images(
-    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path, windows: str | int, maps: int
 ) -> None:
-    """Four windows of each image of which none is cut; the error names the others once."""
+    """The windows of each image of which none is cut; the error names the others once."""
     write_images(tmp_path / "own")
     task = dict(plain(load_registry().tasks["segment"]))
-    task["settings"] = {**task["settings"], "windows": 2, "input_px": 64}
+    task["settings"] = {**task["settings"], "windows": windows, "input_px": 64}
     (tmp_path / "tasks").mkdir()
     kept = ("version", "protocol", "summary", "settings", "metrics", "datasets")
     text = json.dumps({name: task[name] for name in kept})  # which is YAML
@@ -197,4 +221,4 @@ def test_a_run_embeds_windows_and_counts_images(
         "train": 1,
         "test": 1,
     }
-    assert record["cost"]["images"] == 4 * (9 + 5)
+    assert record["cost"]["images"] == maps * (9 + 5)

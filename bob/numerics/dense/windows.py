@@ -29,6 +29,16 @@ def window_areas(size: tuple[int, int], windows: int) -> Iterator[Area]:
             yield rows, columns
 
 
+def centred_square(size: tuple[int, int]) -> Area:
+    """Return the area of the largest square in the middle of an image of a size (H, W).
+
+    It is a pixel nearer to the top or to the left where it cannot be in the middle.
+    """
+    side = min(size)
+    top, left = ((length - side) // 2 for length in size)
+    return slice(top, top + side), slice(left, left + side)
+
+
 def joined_classes(logits: Doubles, size: tuple[int, int]) -> Ints:
     """Return the class (H, W) int64 with the largest mean logit of each pixel.
 
