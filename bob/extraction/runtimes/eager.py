@@ -8,20 +8,42 @@ import torch
 from bob.backbones.backbone import Backbone, Embedded
 from bob.extraction.runtimes.prefetch import Prefetcher
 from bob.extraction.runtimes.runtime import checked
+from bob.numerics.threads import map_stripes
 from bob.specs import Output
 
 
 class Eager:
-    """The backbone's own module."""
+    """The backbone's own module.
+
+    On the CPU, each thread takes its own images of a baseline: operations on one of them are so
+    short that several threads would mostly wait for each other.
+    """
 
     name = "eager"
 
     def __init__(self, backbone: Backbone, batch_size: int) -> None:
         self.backbone, self.batch_size = backbone, batch_size
+        self._in_stripes = backbone.spec.loader == "baseline" and backbone.device.type == "cpu"
         self._prefetcher = Prefetcher(backbone.device) if backbone.device.type == "cuda" else None
 
     def embed(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
         """See `Runtime.embed`. A batch that does not fit in memory halves the batch size."""
+        workers = torch.get_num_threads() if self._in_stripes else 1
+        stripes = map_stripes(
+            lambda rows: self._features(crops[rows[0] : rows[-1] + 1], outputs),
+            range(len(crops)),
+            workers,
+        )
+        features = {
+            output: np.concatenate([stripe[output] for stripe in stripes])
+            if len(stripes) > 1
+            else stripes[0][output]
+            for output in outputs
+        }
+        return checked(self.backbone, features, len(crops))
+
+    def _features(self, crops: torch.Tensor, outputs: Sequence[Output]) -> Embedded:
+        """Return the features of crops, batch by batch."""
         batches: list[dict[Output, torch.Tensor]] = []
         start = 0
         while start < len(crops):
@@ -36,11 +58,10 @@ class Eager:
                     torch.cuda.empty_cache()
         if self._prefetcher:
             torch.cuda.current_stream(self.backbone.device).synchronize()
-        features = {
+        return {
             output: np.concatenate([batch[output].numpy() for batch in batches])
             for output in outputs
         }
-        return checked(self.backbone, features, len(crops))
 
     def _batch(
         self, crops: torch.Tensor, start: int, outputs: Sequence[Output]
