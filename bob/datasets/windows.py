@@ -3,6 +3,7 @@
 The centred square of each image is a window as well, the only one of its image.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -49,56 +50,74 @@ def windowed_split(split: Split, windows: Windows) -> Split:
     The digests in its `content` cover the windows. Of targets, it has masks and depths; those of
     n x n windows know the ones of whole images.
     """
-    rows = windows_per_image(windows)
-
-    def area(position: int, size: tuple[int, int]) -> Area:
-        if not isinstance(windows, int):
-            return centred_square(size)
-        return list(window_areas(size, windows))[position % rows]
-
-    def alter(position: int, image: Image.Image) -> Image.Image:
-        image = image if split.alter is None else split.alter(position // rows, image)
-        down, across = area(position, (image.height, image.width))
-        return image.crop((across.start, down.start, across.stop, down.stop))
-
-    def mask(position: int) -> Mask:
-        assert split.masks is not None
-        whole = split.masks.read(position // rows)
-        return whole[area(position, (whole.shape[0], whole.shape[1]))]
-
-    def depth(position: int) -> Floats:
-        assert split.depths is not None
-        whole = split.depths.read(position // rows)
-        return whole[area(position, (whole.shape[0], whole.shape[1]))]
-
-    names, are_joined = _names(windows), isinstance(windows, int)
-    masks: Masks | None = None
-    if split.masks is not None:
-        digests = [f"{digest} {name}" for digest in split.masks.content for name in names]
-        masks = WindowMasks(digests, mask, split.masks) if are_joined else Masks(digests, mask)
-    depths: Depths | None = None
-    if split.depths is not None:
-        digests = [f"{digest} {name}" for digest in split.depths.content for name in names]
-        depths = Depths(digests, depth, split.depths.range_m)
-        if are_joined:
-            depths = WindowDepths(digests, depth, split.depths.range_m, whole=split.depths)
+    cut, names = _WindowReader(split, windows), _names(windows)
+    contents = (content_digest(window.encode()) for window in _each(split.content, names))
     return Split(
-        ids=[f"{image} {name}" for image in split.ids for name in names],
-        y=np.repeat(split.y, rows),
-        content=Digests.of(
-            (
-                content_digest(f"{digest} {name}".encode())
-                for digest in split.content
-                for name in names
-            ),
-            np.repeat(traits_of(split.content), rows),
-        ),
-        read=lambda position: split.read(position // rows),
-        masks=masks,
-        depths=depths,
-        alter=alter,
+        ids=_each(split.ids, names),
+        y=np.repeat(split.y, len(names)),
+        content=Digests.of(contents, np.repeat(traits_of(split.content), len(names))),
+        read=lambda position: split.read(position // len(names)),
+        masks=_masks(cut, names),
+        depths=_depths(cut, names),
+        alter=cut.alter,
         alpha=split.alpha,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class _WindowReader:
+    """Cuts the windows at their positions in the new split from images and targets."""
+
+    split: Split
+    windows: Windows
+
+    def alter(self, position: int, image: Image.Image) -> Image.Image:
+        """Return a window of an image."""
+        of_image = position // windows_per_image(self.windows)
+        image = image if self.split.alter is None else self.split.alter(of_image, image)
+        down, across = self._area(position, (image.height, image.width))
+        return image.crop((across.start, down.start, across.stop, down.stop))
+
+    def mask(self, position: int) -> Mask:
+        """Return a window of a mask."""
+        assert self.split.masks is not None
+        whole = self.split.masks.read(position // windows_per_image(self.windows))
+        return whole[self._area(position, (whole.shape[0], whole.shape[1]))]
+
+    def depth(self, position: int) -> Floats:
+        """Return a window of a depth map."""
+        assert self.split.depths is not None
+        whole = self.split.depths.read(position // windows_per_image(self.windows))
+        return whole[self._area(position, (whole.shape[0], whole.shape[1]))]
+
+    def _area(self, position: int, size: tuple[int, int]) -> Area:
+        if not isinstance(self.windows, int):
+            return centred_square(size)
+        return list(window_areas(size, self.windows))[position % self.windows**2]
+
+
+def _masks(cut: _WindowReader, names: Sequence[str]) -> Masks | None:
+    """Return the masks of the windows; None where images have none."""
+    if (whole := cut.split.masks) is None:
+        return None
+    digests = _each(whole.content, names)
+    joined = isinstance(cut.windows, int)
+    return WindowMasks(digests, cut.mask, whole) if joined else Masks(digests, cut.mask)
+
+
+def _depths(cut: _WindowReader, names: Sequence[str]) -> Depths | None:
+    """Return the depth maps of the windows; None where images have none."""
+    if (whole := cut.split.depths) is None:
+        return None
+    digests = _each(whole.content, names)
+    if isinstance(cut.windows, int):
+        return WindowDepths(digests, cut.depth, whole.range_m, whole=whole)
+    return Depths(digests, cut.depth, whole.range_m)
+
+
+def _each(images: Sequence[str], names: Sequence[str]) -> list[str]:
+    """Return what names the windows of each image, from what names the images."""
+    return [f"{image} {name}" for image in images for name in names]
 
 
 def _names(windows: Windows) -> list[str]:
