@@ -5,7 +5,7 @@ An image of H x W pixels is squashed to the input of a backbone, whose grid has 
 of the image, so that targets follow from the mask at its own size, without resampling it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,17 +20,32 @@ def cell_shares(mask: NDArray[np.integer[Any]], grid: tuple[int, int], classes: 
     `mask` (H, W) holds class indices, negative ones where pixels do not count. The shares of a cell
     sum to the share of its pixels that count.
     """
+    return class_weights(mask, grid, classes, _cells_of_pixels)
+
+
+CellsOfPixels = Callable[[int, int], Iterable[tuple[Ints, Ints, Doubles]]]
+"""Pixels and cells along an axis → parts of pixels (n,), a cell of each, and its weight (n,)."""
+
+
+def class_weights(
+    mask: NDArray[np.integer[Any]], grid: tuple[int, int], classes: int, cells_of: CellsOfPixels
+) -> Doubles:
+    """Return the weight that each class has in each cell, (h, w, C).
+
+    The weight of a pixel of `mask` (H, W) in a cell is the product of those along both axes; pixels
+    of negative classes do not count.
+    """
     width = classes + 1  # the first is of pixels that do not count
-    shares = np.zeros(grid[0] * grid[1] * width)
+    weights = np.zeros(grid[0] * grid[1] * width)
     labels = np.maximum(mask, -1).astype(np.int64) + 1
-    for rows, i, down in _cells_of_pixels(mask.shape[0], grid[0]):
+    for rows, i, down in cells_of(mask.shape[0], grid[0]):
         of_rows = labels if len(rows) == len(labels) else labels[rows]
-        for columns, j, across in _cells_of_pixels(mask.shape[1], grid[1]):
+        for columns, j, across in cells_of(mask.shape[1], grid[1]):
             of_both = of_rows if len(columns) == mask.shape[1] else of_rows[:, columns]
             index = of_both + (i[:, None] * (grid[1] * width) + j * width)
             weight = down[:, None] * across
-            shares += np.bincount(index.ravel(), weight.ravel(), minlength=len(shares))
-    return np.ascontiguousarray(shares.reshape(*grid, width)[..., 1:])
+            weights += np.bincount(index.ravel(), weight.ravel(), minlength=len(weights))
+    return np.ascontiguousarray(weights.reshape(*grid, width)[..., 1:])
 
 
 def _cells_of_pixels(pixels: int, cells: int) -> Iterator[tuple[Ints, Ints, Doubles]]:
