@@ -26,6 +26,7 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -76,10 +77,11 @@ def compare_heads(backbone: BackboneSpec, arguments: argparse.Namespace, data: D
     print(f"{backbone.name} at {arguments.px} px, grid {maps['train'].shape[1:3]}: ", end="")
     print(f"{arguments.train} train and {arguments.test} test images, ", end="")
     print(f"forward {forward:.1f} processor seconds, {1000 * forward / images:.0f} ms an image")
-    rows = [solved_head(name, spec, data, maps) for name in SOLVED]
+    heads = [(name, {"fit_on": of}) for of in arguments.fit_on for name in SOLVED]
+    rows = [solved_head(name, spec, data, maps, changes) for name, changes in heads]
     trained = [trained_head(data, maps, {"epochs": epochs}) for epochs in arguments.epochs]
-    for row, name in zip(rows, SOLVED, strict=True):
-        again = solved_head(name, spec, data, maps)
+    for row, (name, changes) in zip(rows, heads, strict=True):
+        again = solved_head(name, spec, data, maps, changes)
         row["seconds"] = (row["seconds"] + again["seconds"]) / 2
         row["with_forwards"] = row["seconds"] + forward
     of_train = forward * len(maps["train"]) / images
@@ -92,9 +94,20 @@ def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--train", type=int, default=400)
     parser.add_argument("--test", type=int, default=100)
-    parser.add_argument("--epochs", type=lambda text: [*map(int, text.split(","))], default=[20])
+    parser.add_argument(
+        "--epochs",
+        type=lambda text: [int(n) for n in text.split(",") if n],
+        default=[20],
+        help='of the trained heads; "" trains none',
+    )
     parser.add_argument("--px", type=int, default=448)
     parser.add_argument("--backbones", default=REAL)
+    parser.add_argument(
+        "--fit-on",
+        type=lambda text: text.split(","),
+        default=["patches"],
+        help="patches,pixels solves each head of sums over both, as the setting `fit_on`",
+    )
     parser.add_argument("--cache", type=Path)
     return parser.parse_args()
 
@@ -137,24 +150,33 @@ def masks_of(data: Dataset, name: str) -> Masks:
 
 
 def solved_head(
-    task: str, spec: BackboneSpec, data: Dataset, maps: dict[str, Floats]
+    task: str,
+    spec: BackboneSpec,
+    data: Dataset,
+    maps: dict[str, Floats],
+    changes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Solve a task of segmentation from maps, and return its scores."""
-    statistics, seconds = test_statistics(task, spec, data, maps)
-    return row_of(SOLVED[task], outcome_of(statistics["counts"][:, 0]), seconds)
+    """Solve a task of segmentation from maps, with changes of its settings; return its scores."""
+    statistics, seconds = test_statistics(task, spec, data, maps, changes)
+    name = f"{SOLVED[task]}, pixels" if changes.get("fit_on") == "pixels" else SOLVED[task]
+    return row_of(name, outcome_of(statistics["counts"][:, 0]), seconds)
 
 
 def test_statistics(
-    task: str, spec: BackboneSpec, data: Dataset, maps: dict[str, Floats]
+    task: str,
+    spec: BackboneSpec,
+    data: Dataset,
+    maps: dict[str, Floats],
+    changes: Mapping[str, str] = MappingProxyType({}),
 ) -> tuple[Arrays, float]:
     """Return the statistics of the test images that a task's protocol sums, and its seconds."""
     entry = load_registry().tasks[task]
-    protocol = protocol_named(entry.protocol)
+    protocol, settings = protocol_named(entry.protocol), entry.settings.model_copy(update=changes)
     base = spec.variant()
     found: dict[StatisticsNeed, Arrays] = {}
     rows = {digest: i for i, digest in enumerate(data.splits["train"].content)}
     begin = time.process_time()
-    for need in protocol.needs(entry.settings, data, base):
+    for need in protocol.needs(settings, data, base):
         assert isinstance(need, StatisticsNeed)
         split = need.images.open(data)
         at = range(len(split))

@@ -1,8 +1,8 @@
 """Semantic segmentation with a linear head that is solved from sums of one pass over the images.
 
-Every image passes the backbone once: sums over the patches of the images to fit; sums over held-out
-images and, for each strength of the head, their pixels right and wrong; then the test images with
-the head of the chosen strength, solved on all train images. No feature map is stored.
+Every image passes the backbone once: sums over the patches (or pixels) of the images to fit; sums
+over held-out images and, for each strength of the head, their pixels right and wrong; then the test
+images with the head of the chosen strength, solved on all train images. No feature map is stored.
 
 The head is linear on patch features. Its logits are upsampled bilinearly to the mask's own size,
 as in the linear probes of DINOv2 (arXiv:2304.07193; mmsegmentation) and DINOv3 (arXiv:2508.10104).
@@ -10,7 +10,8 @@ Differs from these in the following points:
 
 - the head is a linear discriminant (or ridge regression) in closed form, where theirs minimises the
   cross-entropy of pixels by AdamW over 40,000 batches of augmented crops;
-- the target of a patch is the share of its pixels in each class;
+- the head is fitted to patches, whose target is the share of their pixels in each class; with
+  `fit_on: pixels` to the upsampled features of pixels, as theirs;
 - the whole image is squashed to one size, for training and test, without flips; so is each window
   with `windows`, which have the shape of the image and overlap by half (theirs are squares that
   overlap by a third);
@@ -47,6 +48,7 @@ from bob.protocols.segmentation import (
     result_parts,
 )
 from bob.protocols.segmentation_statistics import (
+    FitOn,
     HeadSettings,
     counts_spec,
     mean_ious,
@@ -66,6 +68,9 @@ class SegmentSettings(WindowSettings):
     """`lda`, a linear discriminant, or `ridge`, ridge regression on shares."""
     prior: Prior = "train"
     """Class prior of the discriminant. `uniform` finds more of rare classes."""
+    fit_on: FitOn = "patches"
+    """What the head is fitted to: `patches`, each with the share of its pixels in each class, or
+    `pixels`, each with the features upsampled bilinearly to it, as logits are for scores."""
 
     @model_validator(mode="after")
     def _is_consistent(self) -> "SegmentSettings":
@@ -88,7 +93,7 @@ class SegmentProblem:
 
     classes: tuple[str, ...]
     train_pixels: Doubles
-    """(C,) train pixels of each class, in cells: shares of cells are summed."""
+    """(C,) train pixels of each class, in cells: each image weighs as its grid has cells."""
     held_out: Ints | None
     """(M, S, 3, C)"""
     tests: Mapping[str, Arrays]
@@ -110,7 +115,7 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
             squashed(backbone, settings),
             dataset,
             settings.held_out,
-            sums_spec(classes),
+            sums_spec(classes, settings.fit_on),
             lambda every: counts_spec(
                 classes, head, every_strength=every, windows=settings.joined_windows
             ),

@@ -1,14 +1,15 @@
 """What segmentation sums over feature maps while they are computed; no map is stored.
 
-`patch_sums` are the class sums of patches, from which linear heads are solved; and
-`segmentation_counts` the pixels that such heads have right, image by image. Targets of a patch are
-the shares of its pixels in each class; predictions are upsampled to the mask's own size.
+`patch_sums` are the class sums of patches, whose targets are the shares of their pixels in each
+class, and `pixel_sums` those of pixels, whose features are upsampled bilinearly: linear heads are
+solved from either. `segmentation_counts` are the pixels that such heads have right, image by image.
+Predictions are upsampled to the mask's own size.
 """
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,7 @@ from bob.metrics.segmentation import class_iou, mean_iou
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.boundaries import boundary_fs
 from bob.numerics.dense.cells import cell_shares
+from bob.numerics.dense.map_sums import patch_sums, pixel_sums
 from bob.numerics.dense.pixels import agreement, at_centres
 from bob.numerics.dense.principal import PrincipalColours
 from bob.numerics.dense.windows import joined_classes, of_complete_images, window_areas
@@ -58,9 +60,14 @@ class HeadSettings(StrengthPath):
     prior: Prior
 
 
-def sums_spec(classes: int) -> AccumulatorSpec:
-    """Return the class sums of patches."""
-    return AccumulatorSpec("patch_sums", 1, (("classes", classes),))
+FitOn = Literal["patches", "pixels"]
+SUMS: Mapping[FitOn, str] = {"patches": "patch_sums", "pixels": "pixel_sums"}
+"""What heads are fitted to → the accumulator of their sums."""
+
+
+def sums_spec(classes: int, fit_on: FitOn) -> AccumulatorSpec:
+    """Return the class sums of patches or of pixels."""
+    return AccumulatorSpec(SUMS[fit_on], 1, (("classes", classes),))
 
 
 def counts_spec(
@@ -78,11 +85,13 @@ def counts_spec(
 
 
 @dataclass(frozen=True, eq=False)
-class PatchSums:
-    """Class sums over patches, in float64."""
+class MapSums:
+    """Class sums over maps, in float64."""
 
     masks: Masks
     classes: int
+    sums_of: Callable[[Floats, Iterable[Mask], int], ClassSums]
+    """Maps (n, h, w, D), the masks of the n images, and C → the sums over them."""
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return sums of nothing."""
@@ -98,12 +107,8 @@ class PatchSums:
     ) -> None:
         """Add the maps (n, h, w, D) of the images at `positions` (n,)."""
         for at in image_chunks(features):
-            shares = [
-                cell_shares(self.masks.read(position), features.shape[1:3], self.classes)
-                for position in positions[at].tolist()
-            ]
-            x = features[at].reshape(-1, features.shape[3])
-            sums = ClassSums.of(x, np.stack(shares).reshape(-1, self.classes))
+            masks = map(self.masks.read, positions[at].tolist())
+            sums = self.sums_of(features[at], masks, self.classes)
             for name, values in vars(sums).items():
                 statistics[name] += values
 
@@ -244,7 +249,7 @@ class LinearHeads:
 
     @functools.cached_property
     def colours(self) -> PrincipalColours:
-        """Colours of features along the principal axes of train patches."""
+        """Colours of features along the principal axes of train patches, or of train pixels."""
         sums, _ = self.sums_and_strengths()
         return PrincipalColours.of(float(sums.counts.sum()), sums.sums.sum(axis=0), sums.gram)
 
@@ -281,8 +286,12 @@ def masks_of(split: Split) -> Masks:
     return split.masks
 
 
-def _make_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PatchSums:
-    return PatchSums(masks_of(split), settings["classes"])
+def _make_patch_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> MapSums:
+    return MapSums(masks_of(split), settings["classes"], patch_sums)
+
+
+def _make_pixel_sums(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> MapSums:
+    return MapSums(masks_of(split), settings["classes"], pixel_sums)
 
 
 def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) -> PixelCounts:
@@ -309,5 +318,6 @@ def whole_masks(masks: Masks) -> Masks:
     return masks.whole if isinstance(masks, WindowMasks) else masks
 
 
-register_accumulator("patch_sums", _make_sums)
+register_accumulator("patch_sums", _make_patch_sums)
+register_accumulator("pixel_sums", _make_pixel_sums)
 register_accumulator("segmentation_counts", _make_counts)
