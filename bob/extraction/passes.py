@@ -14,7 +14,7 @@ import functools
 import os
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -156,8 +156,9 @@ class _DeviceWorker:
     _decode_seconds: float = 0.0
     _forward_seconds: float = 0.0
     _seconds: dict[Member, float] = field(default_factory=lambda: defaultdict(float))
-    """Of each member's forward passes. The slowest comes first in a block: decoders are busy then,
-    and delay it by a smaller share than the others."""
+    """Of each member's forward passes."""
+    _turns: dict[Member, int] = field(default_factory=lambda: defaultdict(int))
+    """How often each member came first in a block."""
 
     def work(self) -> None:
         backbones = [member.embedder.backbones[self.device] for member in self.members]
@@ -172,7 +173,7 @@ class _DeviceWorker:
             if not sinks:
                 sinks = self._open_sinks(block.span)
             forward = 0.0
-            for member in sorted(sinks, key=lambda each: -self._seconds[each]):
+            for member in self._in_turn(sinks):
                 seconds = self._embed(block, member, sinks[member])
                 self._seconds[member] += seconds
                 forward += seconds
@@ -192,6 +193,18 @@ class _DeviceWorker:
                 sinks, bad = {}, {}
         if unreadable and not self.skip_bad:
             raise UnreadableImageError(bad_images_message(list(unreadable.values())))
+
+    def _in_turn(self, members: Iterable[Member]) -> list[Member]:
+        """Return the members in the order of a block: the first in its turn, then the slowest.
+
+        Decoders are busiest at the start of a block, and delay the first member. Each comes first
+        in proportion to the time of its forward passes (D'Hondt's method), so that all are delayed
+        by about the same share, and their speeds compare as they would without decoders.
+        """
+        slowest_first = sorted(members, key=lambda each: -self._seconds[each])
+        first = max(slowest_first, key=lambda each: self._seconds[each] / (1 + self._turns[each]))
+        self._turns[first] += 1
+        return [first, *(each for each in slowest_first if each is not first)]
 
     def _open_sinks(self, span: Span) -> "dict[Member, list[_Sink]]":
         """Open what receives the features of a span, for the shards that each member lacks."""
