@@ -20,6 +20,7 @@ from bob.features.inventory import (
 from bob.io.paths import default_cache
 
 MIB = 2**20
+USED = "used"
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -40,13 +41,25 @@ def _show(terminal: Terminal, root: Path, _: argparse.Namespace) -> int:
             *_fields(features),
             f"{features.size_bytes / MIB:.1f}",
             _unused_for(features),
-            {True: "yes", False: "no", None: "unknown"}[features.complete],
+            _complete(features),
             features.digest[:12],
         )
     if stored:
         terminal.render(table)
+    if any(features.lacks_temporary for features in stored):
+        terminal.print(
+            f"{USED}: features that only later statistics depend on were removed, since these are "
+            "stored; kept is what the extraction cost, and which images could not be read"
+        )
     terminal.print(f"{root}: {len(stored)} sets of features, {_total_mib(stored):,.0f} MiB")
     return OK
+
+
+def _complete(features: StoredFeatures) -> str:
+    """Return whether features are complete as text."""
+    if features.lacks_temporary:
+        return USED
+    return {True: "yes", False: "no", None: "unknown"}[features.complete]
 
 
 def _show_runtimes(terminal: Terminal, cache: Path) -> int:

@@ -9,6 +9,7 @@ from bob.engine.cell_records import unscored_record
 from bob.engine.engine import Engine, EngineListener, LostError
 from bob.engine.estimate import estimate
 from bob.engine.takeover import release_leases
+from bob.engine.temporary import TemporaryStatistics
 from bob.engine.unit_queue import UnitQueue
 from bob.engine.units import Done, Unit, units
 from bob.features.inventory import in_use
@@ -34,9 +35,11 @@ def conduct(
     the same plan then resumes at what is missing.
     """
     root = workspace.places.features().root
-    with in_use(root, {digest for cell in plan.cells for digest in cell.features}):
+    features = {digest for cell in plan.cells for digest in cell.features}
+    with in_use(root, features) as announcement:
         try:
-            yield from _Conductor(plan, workspace, engine, listener, sleep).run()
+            temporary = TemporaryStatistics(plan, workspace, announcement)
+            yield from _Conductor(plan, workspace, engine, listener, sleep, temporary).run()
         finally:
             listener.run_ends()
             engine.close()
@@ -52,9 +55,10 @@ class _Conductor:
         engine: Engine,
         listener: EngineListener,
         sleep: Callable[[float], None],
+        temporary: TemporaryStatistics,
     ) -> None:
         self.plan, self.workspace, self.engine = plan, workspace, engine
-        self.listener, self.sleep = listener, sleep
+        self.listener, self.sleep, self.temporary = listener, sleep, temporary
         self.records, self.store = workspace.places.records(), workspace.places.features()
         self.running: dict[Future[Done], tuple[int, Unit]] = {}
         """Units under way, with their positions in the queue."""
@@ -80,6 +84,7 @@ class _Conductor:
         self.queue = UnitQueue(
             [*units(self.plan, work.seconds_per_image, work.workers, self.engine.unit_seconds)]
         )
+        self.temporary.remove(self.queue.is_stored_later)
         while self.queue or self.running:
             self._submit_ready()
             self.engine.wait(self.running)
@@ -100,7 +105,7 @@ class _Conductor:
             for digest in following[1].provides - self.begun:
                 self.store.clear_failure(digest)
             self.begun |= following[1].provides
-            future = self.engine.submit(following[1], self.listener)
+            future = self.engine.submit(self.temporary.needed(following[1]), self.listener)
             self.running[future] = following
             if future.done():
                 return
@@ -150,6 +155,8 @@ class _Conductor:
             self.queue.append(unit)
             return
         self.queue.ended(unit)
+        if unit.kind == "embed":
+            self.temporary.remove(self.queue.is_stored_later)
         if done.rest is not None:
             self.queue.put_back(position, done.rest)
         for record in done.records:

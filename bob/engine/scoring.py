@@ -11,6 +11,7 @@ from bob.engine.embedding import require_planned
 from bob.engine.facts import cost_of
 from bob.engine.solve import solve_task
 from bob.errors import BobError, StoreError, UnreadableImageError
+from bob.extraction.accumulators import temporary_arrays
 from bob.extraction.messages import bad_images_message
 from bob.features.key import FeatureKey, StatisticsKey, StoreKey
 from bob.features.shard import Effort
@@ -121,7 +122,10 @@ class Scoring:
     def _statistics(self, cell: Cell, need: StatisticsNeed, key: StoreKey) -> Statistics:
         assert isinstance(key, StatisticsKey)
         accumulator = self.workspace.accumulator(cell.dataset, need)
-        statistics = self._read(key, lambda: self.store.read_statistics(key, accumulator))
+        temporary = temporary_arrays(need.accumulator.name)
+        statistics = self._read(
+            key, lambda: self.store.read_statistics(key, accumulator, without=temporary)
+        )
         self.store.sweep(key)
         self._require_readable(cell, need, statistics.bad)
         return statistics

@@ -54,6 +54,10 @@ class UnitQueue:
         """Put a unit at the end."""
         self.put_back(next(self._end), unit)
 
+    def is_stored_later(self, digest: str) -> bool:
+        """Whether a unit that is to store these features has not ended."""
+        return self._providers[digest] > 0
+
     def ended(self, unit: Unit) -> None:
         """Release the units that wait for what this one has stored."""
         for digest in unit.provides:

@@ -9,6 +9,9 @@ missing shard, and sums of several devices or machines merge in the same way.
 An accumulator may depend on statistics of earlier passes: one that counts the errors of a linear
 head needs the sums from which the head is solved. Since the head is a function of these sums, the
 keys of the sums identify it, and a plan can name the later statistics before any are computed.
+
+Features that only a later pass reads (those of the points to be found in other images) are
+*temporary arrays*: the engine removes them from the store once all that depends on them is stored.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -83,12 +86,24 @@ Earlier = Callable[[], Sequence[Arrays]]
 """Returns the statistics of earlier passes, in the order in which a need names them."""
 Factory = Callable[[Mapping[str, Any], Split, Earlier], Accumulator]
 _FACTORIES: dict[str, Factory] = {}
+_TEMPORARY: dict[str, tuple[str, ...]] = {}
 
 
-def register_accumulator(name: str, factory: Factory) -> None:
-    """Make an accumulator available by name; ConfigError where the name is taken by another."""
+def register_accumulator(name: str, factory: Factory, temporary: Sequence[str] = ()) -> None:
+    """Make an accumulator available by name; ConfigError where the name is taken by another.
+
+    `temporary` are the names of those of its arrays that only statistics of a later pass depend on.
+    They are removed once these are stored: `merge` then gets parts without them, and so does the
+    protocol in any case.
+    """
     if _FACTORIES.setdefault(name, factory) is not factory:
         raise ConfigError(f"accumulator {name!r} exists already: choose another name.")
+    _TEMPORARY[name] = tuple(temporary)
+
+
+def temporary_arrays(name: str) -> tuple[str, ...]:
+    """Return the names of the temporary arrays of an accumulator."""
+    return _TEMPORARY.get(name, ())
 
 
 def _no_earlier() -> Sequence[Arrays]:

@@ -3,6 +3,9 @@
 A running process announces which features it reads (`in_use`), and nothing that it reads is
 removed. Announcing, and looking before removing, each happen under one lock, so that nobody begins
 to read what is being removed. Files that the store did not write are never touched.
+
+Of several processes that need the same temporary arrays, the last one removes them: each withdraws
+its announcement first, and then looks for others.
 """
 
 import contextlib
@@ -11,17 +14,17 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bob.errors import ConfigError, StoreError
-from bob.features.key import StoreKey
-from bob.features.shard import load_shard
+from bob.features.key import StatisticsKey, StoreKey
+from bob.features.shard import load_shard, removed_arrays
 from bob.features.store import FAILURE_FILE, KEY_FILE, FeatureStore
 from bob.io.exclusive import exclusive
 from bob.io.files import TEMPORARY_PREFIX, disk_errors, move_folder_aside, write_atomically
-from bob.io.leases import LEASE_SUFFIX, LeaseObserver
+from bob.io.leases import LEASE_SUFFIX, Lease, LeaseObserver
 
 USERS_FOLDER, DESCRIPTION_FILE = "users", "about.json"
 _PARENT, _DIGEST = re.compile("[0-9a-f]{2}"), re.compile("[0-9a-f]{32}")
@@ -52,6 +55,8 @@ class StoredFeatures:
     size_bytes: int
     last_used: float
     """Seconds since 1970."""
+    lacks_temporary: bool = False
+    """Whether arrays were removed that only later statistics depend on, which are stored."""
 
     @property
     def digest(self) -> str:
@@ -76,23 +81,48 @@ def describe(store: FeatureStore, key: StoreKey, description: Description) -> No
             write_atomically(path, json.dumps(asdict(description)).encode())
 
 
+@dataclass(eq=False)
+class Announcement:
+    """Which features this process reads, for other processes to see."""
+
+    root: Path
+    digests: list[str]
+    _lease: Lease | None = None
+
+    def announce(self) -> None:
+        """Make the announcement, in place of an earlier one; errors of the disk are ignored."""
+        earlier = self._lease
+        with contextlib.suppress(StoreError, OSError), _lock(self.root):
+            _sweep_announcements(self.root)
+            path = self.root / USERS_FOLDER / f"{uuid.uuid4().hex}{LEASE_SUFFIX}"
+            self._lease = LeaseObserver().acquire(path, keys=self.digests)
+        if earlier and earlier is not self._lease:
+            earlier.release()
+
+    def withdraw(self, digests: Collection[str]) -> None:
+        """Announce that these features are not read any more."""
+        self.digests = [digest for digest in self.digests if digest not in digests]
+        self.announce()
+
+    def end(self) -> None:
+        if self._lease:
+            self._lease.release()
+
+
 @contextlib.contextmanager
-def in_use(root: Path, digests: Iterable[str]) -> Iterator[None]:
+def in_use(root: Path, digests: Iterable[str]) -> Iterator[Announcement]:
     """Keep the features of these keys from being removed, and mark them as used now."""
-    lease, names = None, list(digests)
-    with contextlib.suppress(StoreError, OSError), _lock(root):
-        _sweep_announcements(root)
-        path = root / USERS_FOLDER / f"{uuid.uuid4().hex}{LEASE_SUFFIX}"
-        lease = LeaseObserver().acquire(path, keys=names)
-        for name in names:
-            description = root / name[:2] / name / DESCRIPTION_FILE
+    announcement = Announcement(root, list(digests))
+    announcement.announce()
+    for digest in announcement.digests:
+        description = root / digest[:2] / digest / DESCRIPTION_FILE
+        with contextlib.suppress(OSError):
             if description.exists():
                 description.touch()
     try:
-        yield
+        yield announcement
     finally:
-        if lease:
-            lease.release()
+        announcement.end()
 
 
 def stored_features(root: Path) -> list[StoredFeatures]:
@@ -141,6 +171,18 @@ def remove(
     the foreign files in it, if there are any. StoreError where the disk refuses.
     """
     return _remove(root, folders, lambda _: True)
+
+
+def remove_temporary(store: FeatureStore, arrays: Mapping[StatisticsKey, Collection[str]]) -> None:
+    """Remove temporary arrays of statistics, by name, except where a process uses them.
+
+    StoreError where the disk refuses.
+    """
+    with _lock(store.root):
+        used = _used_digests(store.root)
+        for key, names in arrays.items():
+            if key.digest() not in used and not _is_written(store.folder(key)):
+                store.remove_arrays(key, names)
 
 
 def _remove(
@@ -285,7 +327,14 @@ def _inspect(folder: Path) -> StoredFeatures:
     size_bytes = sum(status.st_size for status in shards)
     last_used = max(times, default=time.time())
     description = _description(folder / DESCRIPTION_FILE)
-    return StoredFeatures(folder, description, len(shards), size_bytes, last_used)
+    lacks_temporary = _lacks_temporary(folder)
+    return StoredFeatures(folder, description, len(shards), size_bytes, last_used, lacks_temporary)
+
+
+def _lacks_temporary(folder: Path) -> bool:
+    with contextlib.suppress(OSError, ValueError, KeyError, AttributeError):
+        return any(removed_arrays(path) for path in _shards(folder)[:1])
+    return False
 
 
 def _description(path: Path) -> Description | None:

@@ -9,8 +9,8 @@ file counts as missing. Files are mapped into memory and checked there, at the s
 import json
 import mmap
 import stat
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,8 @@ class Shard:
     bad: dict[str, str] = field(default_factory=dict)
     """Position (as text) → why that image could not be read."""
     effort: Effort = Effort()
+    removed: tuple[str, ...] = ()
+    """Names of temporary arrays that were removed, since nothing is to be computed of them."""
 
     @classmethod
     def of_rows(
@@ -113,6 +115,11 @@ class Shard:
     ) -> "Shard":
         """Make a shard of features."""
         return cls({"rows": rows, "positions": positions}, bad or {}, effort)
+
+    def without(self, names: Collection[str]) -> "Shard":
+        """Return the shard without some of its arrays."""
+        arrays = {name: values for name, values in self.arrays.items() if name not in names}
+        return replace(self, arrays=arrays, removed=tuple(sorted(names)))
 
     @property
     def rows(self) -> NDArray[Any]:
@@ -161,6 +168,8 @@ def encode_shard(shard: Shard, place: str, stored: str | None = None) -> bytes:
         "bad": json.dumps(shard.bad),
         "effort": json.dumps(asdict(shard.effort)),
     }
+    if shard.removed:
+        header["removed"] = json.dumps(shard.removed)
     arrays = {name: np.asarray(values, order="C") for name, values in shard.arrays.items()}
     if stored is not None:
         arrays["rows"] = round_to(arrays["rows"], stored)
@@ -194,6 +203,16 @@ def load_shard(path: Path, place: str) -> Shard | None:
         raise StoreError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
+def removed_arrays(path: Path) -> tuple[str, ...]:
+    """Return which temporary arrays a shard lacks by its header, which is not checked.
+
+    OSError where the disk refuses, ValueError or KeyError where the file is no shard.
+    """
+    with path.open("rb") as file:
+        header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+    return tuple(json.loads(header["__metadata__"].get("removed", "[]")))
+
+
 def _decode(data: mmap.mmap, place: str) -> Shard | None:
     """Return the shard, or None where anything in the file is not as it was written."""
     try:
@@ -206,7 +225,8 @@ def _decode(data: mmap.mmap, place: str) -> Shard | None:
             return None
         if header.pop("checksum") != _checksum(arrays, header) or header["place"] != place:
             return None
-        return Shard(arrays, json.loads(header["bad"]), Effort(**json.loads(header["effort"])))
+        effort, removed = json.loads(header["effort"]), json.loads(header.get("removed", "[]"))
+        return Shard(arrays, json.loads(header["bad"]), Effort(**effort), tuple(removed))
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 

@@ -3,12 +3,16 @@
 Several processes and hosts may share a store. A process leases a span of images before it computes
 their shards (`bob.io.leases`). A backbone that failed leaves the reason beside its shards,
 from which other processes learn why there are no features.
+
+Statistics can have temporary arrays, which nothing but the statistics of a later pass reads. Once
+these are stored, the arrays are removed from the shards; what the extraction cost, which images
+could not be read, and other arrays stay. Such a shard counts as missing for whoever needs it whole.
 """
 
 import contextlib
 import functools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -138,12 +142,17 @@ class FeatureStore:
             write_atomically(path, json.dumps(asdict(key), indent=1).encode())  # type: ignore[call-overload]
 
     def has(self, key: StoreKey, number: int) -> bool:
-        """Whether a shard exists and is undamaged."""
-        return self._load(key, number) is not None
+        """Whether a shard exists with all of its arrays and is undamaged."""
+        shard = self._load(key, number)
+        return shard is not None and not shard.removed
 
     def missing(self, key: StoreKey, spans: range | None = None) -> list[int]:
-        """List the shards that are absent or damaged, of some spans or all."""
+        """List the shards that are not there in full, of some spans or all."""
         return [number for number in _shards(key, spans) if not self.has(key, number)]
+
+    def is_stored(self, key: StoreKey) -> bool:
+        """Whether all shards exist, with their temporary arrays or without."""
+        return all(self._load(key, number) is not None for number in _shards(key, None))
 
     def stored_images(self, key: StoreKey) -> int:
         """Count the images whose shards exist, by file names alone: for plans."""
@@ -168,9 +177,14 @@ class FeatureStore:
             effort=sum((shard.effort for shard in shards), Effort()),
         )
 
-    def read_statistics(self, key: StatisticsKey, accumulator: Mergeable) -> Statistics:
-        """Return the sums over all shards of a key; StoreError where one is missing."""
-        shards = self._read_all(key)
+    def read_statistics(
+        self, key: StatisticsKey, accumulator: Mergeable, without: Collection[str] = ()
+    ) -> Statistics:
+        """Return the sums over all shards of a key; StoreError where one is missing.
+
+        They are `without` these arrays, which then may have been removed.
+        """
+        shards = self._read_all(key, without)
         return Statistics(
             arrays=accumulator.merge([shard.arrays for shard in shards]),
             bad=_bad_images(shards),
@@ -187,6 +201,16 @@ class FeatureStore:
             with disk_errors(path):
                 path.unlink(missing_ok=True)
         self.clear_failure(key.digest())
+
+    def remove_arrays(self, key: StatisticsKey, names: Collection[str]) -> None:
+        """Remove temporary arrays from the shards that a key has, one shard after the other.
+
+        StoreError where the disk refuses.
+        """
+        for number in _shards(key, None):
+            shard = self._load(key, number)
+            if shard is not None and not shard.removed:
+                self.write(key, number, shard.without(names))
 
     def record_failure(self, digest: str, reason: str) -> None:
         """Leave the reason why the features of a key could not be computed.
@@ -237,9 +261,14 @@ class FeatureStore:
     def _load(self, key: StoreKey, number: int) -> Shard | None:
         return load_shard(self._path(key, number), _place(key, number))
 
-    def _read_all(self, key: StoreKey) -> list[Shard]:
+    def _read_all(self, key: StoreKey, without: Collection[str] = ()) -> list[Shard]:
+        """Return all shards, without arrays of some names."""
         shards = [self._load(key, number) for number in range(len(key.sharding))]
-        complete = [shard for shard in shards if shard is not None]
+        complete = [
+            shard.without(without) if without else shard
+            for shard in shards
+            if shard is not None and set(shard.removed) <= set(without)
+        ]
         if len(complete) < len(shards):
             missing = len(shards) - len(complete)
             raise StoreError(

@@ -65,6 +65,17 @@ class StatisticsOutput(Closed):
     """Statistics of earlier passes on which these depend."""
 
 
+class TemporaryOutput(Closed):
+    """Statistics whose temporary arrays are to be removed, and until when they are needed."""
+
+    dataset: str
+    backbone: str
+    """Name of the forward pass in the plan."""
+    statistics: StatisticsOutput
+    until: tuple[StatisticsOutput, ...] = Field((), strict=False)
+    """What open cells need that depends on them; empty where none of their cells is open."""
+
+
 class Pass(Closed):
     """One decoding of a split's images for several backbones."""
 
@@ -124,6 +135,8 @@ class Plan(Closed):
     of other models are chosen by the first process that needs one."""
     passes: tuple[Pass, ...] = Field((), strict=False)
     texts: tuple[TextPass, ...] = Field((), strict=False)
+    temporary: tuple[TemporaryOutput, ...] = Field((), strict=False)
+    """Statistics with arrays that are removed once they are not needed any more."""
     cells: tuple[Cell, ...] = Field((), strict=False)
     """Cells to score, dataset by dataset."""
     done: tuple[Cell, ...] = Field((), strict=False)
@@ -271,7 +284,13 @@ class Plan(Closed):
     def of_cells(self, cells: tuple[Cell, ...]) -> "Plan":
         """Return some of the cells, with the passes that they need."""
         wanted = {digest for cell in cells for digest in cell.features}
-        return self.model_copy(update={"cells": cells, **self._passes_for(wanted)})
+        temporary = tuple(each for each in self.temporary if each.statistics.digest in wanted)
+        changes = {"cells": cells, "temporary": temporary, **self._passes_for(wanted)}
+        return self.model_copy(update=changes)
+
+    def without_outputs(self, digests: Collection[str]) -> "Plan":
+        """Return the plan without the passes for some features, by digest."""
+        return self.model_copy(update=self._passes_for({*self.stored_digests()} - {*digests}))
 
     def _passes_for(self, wanted: set[str]) -> dict[str, Any]:
         """Return the passes narrowed to some features."""

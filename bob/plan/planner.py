@@ -15,7 +15,7 @@ from bob.errors import (
     NotApplicableError,
     UnavailableError,
 )
-from bob.extraction.accumulators import AccumulatorSpec
+from bob.extraction.accumulators import AccumulatorSpec, temporary_arrays
 from bob.extraction.runtimes.stated import RuntimeChoice
 from bob.io.digest import digest
 from bob.metrics.score_ranges import score_problem
@@ -27,6 +27,7 @@ from bob.plan.plan import (
     Plan,
     Skip,
     StatisticsOutput,
+    TemporaryOutput,
     TextPass,
     Unscored,
     with_referred,
@@ -120,6 +121,7 @@ class _Planner:
             runtimes=self._runtimes(passes),
             passes=passes,
             texts=tuple(self.passes.texts.values()),
+            temporary=self.passes.temporary(),
             cells=tuple(cells),
             done=tuple(self.done),
             lacking=self.lacking,
@@ -214,6 +216,7 @@ class _Planner:
             self.backbones[backbone.name] = backbone
             if self._is_done(cell, task):
                 self.done.append(cell)
+                self.passes.add_leftovers(dataset.name, needs)
             else:
                 self.cells.append(cell)
                 self.passes.add(task, dataset.name, backbone, needs)
@@ -298,10 +301,13 @@ class _Passes:
         self._seen: set[str] = set()
         self._groups: dict[tuple[str, str], Pass] = {}
         self._forwards: dict[tuple[str, str], dict[str, Forward]] = {}
+        self._temporary: dict[str, TemporaryOutput] = {}
 
     def add(self, task: TaskSpec, dataset: str, backbone: BackboneSpec, needs: Needs) -> None:
         """Add what a cell needs."""
         for need in needs:
+            if isinstance(need, StatisticsNeed) and temporary_arrays(need.accumulator.name):
+                self._add_temporary(dataset, need, needs)
             key = self.workspace.key(dataset, need).digest()
             if key in self._seen:
                 continue
@@ -316,6 +322,41 @@ class _Passes:
                 )
             else:
                 self._add_images(dataset, need, key)
+
+    def add_leftovers(self, dataset: str, needs: Needs) -> None:
+        """Add the temporary arrays that a finished cell's runs did not remove.
+
+        They could not while another process read them, or were killed.
+        """
+        store = self.workspace.places.features()
+        for need in needs:
+            if isinstance(need, StatisticsNeed) and temporary_arrays(need.accumulator.name):
+                key = self.workspace.key(dataset, need)
+                if len(store.missing(key)) < len(key.sharding):
+                    self._add_temporary(dataset, need, ())
+
+    def _add_temporary(self, dataset: str, need: StatisticsNeed, needs: Needs) -> None:
+        """Add statistics with temporary arrays, and those of a cell's `needs` that read them."""
+        statistics = self._statistics(dataset, need)
+        readers = [
+            self._statistics(dataset, other)
+            for other in needs
+            if isinstance(other, StatisticsNeed) and need in other.after
+        ]
+        earlier = self._temporary.get(statistics.digest)
+        until = {
+            reader.digest: reader for reader in (*(earlier.until if earlier else ()), *readers)
+        }
+        self._temporary[statistics.digest] = TemporaryOutput(
+            dataset=dataset,
+            backbone=self._name(need.backbone),
+            statistics=statistics,
+            until=tuple(until.values()),
+        )
+
+    def temporary(self) -> tuple[TemporaryOutput, ...]:
+        """Return the statistics with temporary arrays of open cells, and those left over."""
+        return tuple(self._temporary.values())
 
     def passes(self) -> tuple[Pass, ...]:
         """Return the passes in the order in which cells asked for them."""

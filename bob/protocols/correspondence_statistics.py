@@ -1,7 +1,8 @@
 """What correspondence computes over feature maps while they pass; no map is stored.
 
 `source_points` are the features of the points of source images, and `point_matches` where these are
-found in target images, and how far from the truth.
+found in target images, and how far from the truth. The former are temporary: once the points were
+sought in all target images, the features are removed from the store.
 """
 
 import functools
@@ -47,7 +48,7 @@ class SourceFeatures:
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the points of all shards."""
-        return _joined(parts, ("ids", "features"))
+        return _joined(parts, tuple(parts[0]))
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,5 +169,5 @@ def _make_matches(settings: Mapping[str, Any], split: Split, earlier: Earlier) -
     return PointMatches(_points_of(split), earlier)
 
 
-register_accumulator("source_points", _make_sources)
+register_accumulator("source_points", _make_sources, temporary=("ids", "features"))
 register_accumulator("point_matches", _make_matches)

@@ -109,13 +109,15 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
         inputs: Inputs,
         seed: int,
     ) -> KnnProblem:
-        found = {}
-        for need in needs:
+        kept, *counts = needs
+        assert isinstance(kept, StatisticsNeed)
+        pixels, tests = inputs.statistics(kept)["pixels"], {}
+        for need in counts:
             assert isinstance(need, StatisticsNeed)
-            found[need.images.whole.name] = inputs.statistics(need)
-        memory = found.pop("train")
-        pixels, patches = memory["pixels"].sum(axis=0), memory["keys"].shape
-        return KnnProblem(dataset.classes, pixels, patches[0] * patches[1], found)
+            tests[need.images.whole.name] = inputs.statistics(need)
+        grid, facts = tests["test"]["grid"].tolist(), dict(kept.accumulator.settings)
+        patches = len(pixels) * kept_patches(facts["per_image"], grid)
+        return KnnProblem(dataset.classes, pixels.sum(axis=0), patches, tests)
 
     def solve(self, problem: KnnProblem, settings: SegmentKnnSettings, device: str) -> Result:
         detail = detail_of_test(problem.tests["test"], problem.classes)
@@ -130,7 +132,10 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
 
 @dataclass(frozen=True, eq=False)
 class PatchMemory:
-    """K patches of each image: `keys` (N, K, D) of length 1, `shares` (N, K, C) of their pixels."""
+    """K patches of each image: `keys` (N, K, D) of length 1, `shares` (N, K, C) of their pixels.
+
+    Both are temporary; the `pixels` (N, C) of each class in the image, in cells, are not.
+    """
 
     split: Split
     classes: int
@@ -138,7 +143,7 @@ class PatchMemory:
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return a memory without patches."""
-        kept = min(self.per_image, shape[0] * shape[1])
+        kept = kept_patches(self.per_image, shape[:2])
         return {
             "positions": np.zeros(0, np.int64),
             "keys": np.zeros((0, kept, shape[2]), np.float32),
@@ -165,7 +170,12 @@ class PatchMemory:
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Join the images of all shards, in their order."""
-        return join_images(parts, ("keys", "shares", "pixels"))
+        return join_images(parts, [name for name in parts[0] if name != "positions"])
+
+
+def kept_patches(per_image: int, grid: Sequence[int]) -> int:
+    """Return the number K of patches that are kept of an image with a map of (h, w) patches."""
+    return min(per_image, int(np.prod(grid)))
 
 
 def rare_first(shares: Doubles, seed: int) -> Ints:
@@ -221,7 +231,7 @@ def _make_counts(settings: Mapping[str, Any], split: Split, earlier: Earlier) ->
     return counts_of_test(split, settings["classes"], votes, settings.get("windows", 1))
 
 
-register_accumulator("patch_memory", _make_memory)
+register_accumulator("patch_memory", _make_memory, temporary=("keys", "shares"))
 register_accumulator("segmentation_knn_counts", _make_counts)
 
 PROTOCOL = SegmentKnn()

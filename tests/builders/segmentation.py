@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.masks import Mask, Masks
+from bob.extraction.accumulators import temporary_arrays
 from bob.features.shard import Arrays, Effort
 from bob.features.store import Features
 from bob.protocols import Inputs, Needs, StatisticsNeed
@@ -40,7 +41,10 @@ def mask_dataset(masks: Mapping[str, list[Mask]], classes: int) -> Dataset:
 
 
 def statistics_of(needs: Needs, dataset: Dataset, maps: Maps, shard: int = 1000) -> Inputs:
-    """Return maps, and the statistics of every need of them, in shards of `shard` images."""
+    """Return maps, and the statistics of every need of them, in shards of `shard` images.
+
+    Temporary arrays are for later statistics, not for protocols.
+    """
     found: dict[StatisticsNeed, Arrays] = {}
     for need in needs:
         if isinstance(need, FeatureNeed):
@@ -65,7 +69,11 @@ def statistics_of(needs: Needs, dataset: Dataset, maps: Maps, shard: int = 1000)
         parts = [maps(split, at[i : i + shard]) for i in range(0, len(split), shard)]
         return Features(parts, at, {}, Effort())
 
-    return Inputs(read, found.__getitem__)
+    def read_statistics(need: StatisticsNeed) -> Arrays:
+        temporary = temporary_arrays(need.accumulator.name)
+        return {name: values for name, values in found[need].items() if name not in temporary}
+
+    return Inputs(read, read_statistics)
 
 
 def _all_of(

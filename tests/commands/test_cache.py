@@ -25,7 +25,8 @@ from bob.features.inventory import (
     remove,
     stored_features,
 )
-from bob.features.key import FeatureKey
+from bob.features.key import FeatureKey, StatisticsKey
+from bob.features.shard import Shard
 from bob.features.sharding import SPAN_IMAGES
 from bob.features.store import FeatureStore
 from bob.io.files import TEMPORARY_PREFIX
@@ -71,6 +72,22 @@ def test_show_prints_names_and_completeness(store, capsys):
     assert {"a", "photos", "train", "6", "40", "yes"} <= set(a)
     assert {"b", "photos", "train", f"{SPAN_IMAGES + 6:,}", "no"} <= set(b) and unknown
     assert "3 sets of features" in lines[-1]
+
+
+def test_show_says_where_temporary_arrays_were_removed(store, capsys):
+    key = StatisticsKey(KEY)
+    store.write(key, 0, Shard({"points": np.ones(2**18)}))
+    describe(store, key, Description("c", "photos", "query", KEY.count, 1))
+    assert cache(store) == OK
+    out = capsys.readouterr().out
+    assert {"c", "2.0", "yes"} <= set(next(li for li in out.splitlines() if " c " in li).split())
+    assert "used:" not in out
+    store.remove_arrays(key, ["points"])
+    assert cache(store) == OK
+    out = capsys.readouterr().out
+    assert {"c", "0.0", "used"} <= set(next(li for li in out.splitlines() if " c " in li).split())
+    assert "used: features that only later statistics depend on were removed" in out
+    assert cache(store, "verify") == OK and "0 damaged" in capsys.readouterr().out
 
 
 def test_verify_reports_a_damaged_shard(store, capsys):

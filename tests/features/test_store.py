@@ -12,7 +12,7 @@ import pytest
 
 from bob.errors import StoreError
 from bob.extraction.work_queue import SpanQueue
-from bob.features.inventory import in_use
+from bob.features.inventory import in_use, remove_temporary
 from bob.features.key import FeatureKey, StatisticsKey
 from bob.features.shard import Arrays, Effort, Shard
 from bob.features.sharding import SPAN_IMAGES
@@ -232,6 +232,67 @@ def test_statistics_with_a_missing_shard_are_not_merged(store: FeatureStore) -> 
     store.write(key, 0, Shard({"sums": np.zeros(1)}))
     with pytest.raises(StoreError, match="1 of 2 shards are missing or damaged"):
         store.read_statistics(key, OnlyShard())
+
+
+def test_temporary_arrays_are_removed_and_facts_of_the_images_stay(store: FeatureStore) -> None:
+    """Each shard counts as missing then, for whoever needs it in full."""
+    key, bad, effort = StatisticsKey(KEY), {"5": "image 'x' is empty"}, Effort(images=5)
+    arrays = {"points": np.ones((3, 2), np.float32), "counts": np.array([7], np.int64)}
+    store.write(key, 0, Shard(arrays, bad, effort))
+    before = store.read_statistics(key, OnlyShard(), without=["points"])
+    store.remove_arrays(key, ["points"])
+    after = store.read_statistics(key, OnlyShard(), without=["points"])
+    for read in (before, after):
+        assert read.arrays.keys() == {"counts"} and read.arrays["counts"].tolist() == [7]
+        assert read.bad == {5: "image 'x' is empty"} and read.effort == effort
+    assert store.is_stored(key) and not store.has(key, 0) and store.missing(key) == [0]
+    with pytest.raises(StoreError, match="1 of 1 shards are missing or damaged"):
+        store.read_statistics(key, OnlyShard())
+    store.write(key, 0, Shard(arrays, bad, effort))
+    assert store.missing(key) == []
+    np.testing.assert_array_equal(
+        store.read_statistics(key, OnlyShard()).arrays["points"], arrays["points"]
+    )
+
+
+def test_a_shard_all_of_whose_arrays_were_removed_is_read(store: FeatureStore) -> None:
+    key = StatisticsKey(KEY)
+    store.write(key, 0, Shard({"points": np.ones(3)}, effort=Effort(images=2)))
+    store.remove_arrays(key, ["points"])
+    read = store.read_statistics(key, OnlyShard(), without=["points"])
+    assert read.arrays == {} and read.effort.images == 2
+
+
+def test_only_shards_that_exist_lose_their_arrays(store: FeatureStore) -> None:
+    key = StatisticsKey(TWO_SHARDS)
+    store.write(key, 1, Shard({"points": np.ones(3)}))
+    store.remove_arrays(key, ["points"])
+    assert not store.is_stored(key) and store.missing(key) == [0, 1]
+    assert len([*store.folder(key).glob("*.safetensors")]) == 1
+
+
+def test_temporary_arrays_are_kept_while_a_process_announces_or_computes_them(
+    store: FeatureStore,
+) -> None:
+    """An announcement that was withdrawn protects the other features alone."""
+    keys = [StatisticsKey(KEY, targets=name) for name in ("first", "second")]
+    arrays = {key: ["points"] for key in keys}
+    for key in keys:
+        store.write(key, 0, Shard({"points": np.ones(3)}))
+    with in_use(store.root, [key.digest() for key in keys]) as announcement:
+        remove_temporary(store, arrays)
+        assert [store.missing(key) for key in keys] == [[], []]
+        announcement.withdraw([keys[0].digest()])
+        lease = store.lease(keys[0], 0)
+        assert lease is not None
+        remove_temporary(store, arrays)
+        assert [store.missing(key) for key in keys] == [[], []]
+        lease.release()
+        remove_temporary(store, arrays)
+        assert [store.missing(key) for key in keys] == [[0], []]
+    assert not [*(store.root / "users").glob("*.lease")]
+    remove_temporary(store, arrays)
+    assert [store.missing(key) for key in keys] == [[0], [0]]
 
 
 def test_a_failure_is_known_to_other_processes_until_it_is_cleared(store: FeatureStore) -> None:
