@@ -603,11 +603,11 @@ def _scores(results: "str | PathLike[str]", keys: set[str]) -> "pd.DataFrame":
 
 
 def _image(image: "str | PathLike[str] | Image.Image") -> "Image.Image":
-    from bob.datasets.content.images import decode
+    from bob.datasets.content.images import decode, upright_rgb
     from bob.errors import UnreadableImageError
 
     if not isinstance(image, str | PathLike):
-        return image.convert("RGB")
+        return upright_rgb(image, getattr(image, "filename", "") or "in memory")
     try:
         return decode(Path(image).read_bytes(), str(image))
     except OSError as error:

@@ -19,6 +19,7 @@ TEMPLATE = '''\
 import sys
 from pathlib import Path
 
+import numpy as np
 import timm
 import torch
 from PIL import Image, ImageOps
@@ -35,6 +36,8 @@ transform = timm.data.create_transform({size!r}, {transform})
 def predict(path):
     """Return the probabilities of all classes."""
     image = ImageOps.exif_transpose(Image.open(path))
+    if image.mode[0] == "I":  # grey of 16 bits, which convert() would clip
+        image = Image.fromarray(np.uint8(np.rint(np.asarray(image).clip(0, 65535) / 257)))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, {alpha!r}), image)

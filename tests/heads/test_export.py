@@ -87,6 +87,8 @@ def test_the_program_predicts_as_the_probe_does(
     rng = np.random.default_rng(1)
     for path, channels in zip(images, (3, 4), strict=True):
         Image.fromarray(rng.integers(0, 256, (40, 60, channels), np.uint8)).save(path)
+    images.append(tmp_path / "16 bits.png")
+    Image.fromarray(rng.integers(0, 65536, (40, 60), np.uint16)).save(images[-1])
     program: dict[str, Any] = {"__file__": str(tmp_path / "animals.py"), "__name__": "animals"}
     exec(compile((tmp_path / "animals.py").read_text(), "animals.py", "exec"), program)
     ours = predict(probe, load_recorded(probe.facts, "cpu", offline=True), images, 1)

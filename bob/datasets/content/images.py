@@ -81,7 +81,11 @@ def decode(data: bytes, name: str, alpha: Alpha = DEFAULT_ALPHA) -> Image.Image:
 
     `alpha` is the background of transparent pixels. Equal bytes give equal pixels, from any thread.
     """
-    image = open_image(data, name)
+    return upright_rgb(open_image(data, name), name, alpha)
+
+
+def upright_rgb(image: Image.Image, name: str, alpha: Alpha = DEFAULT_ALPHA) -> Image.Image:
+    """Return an image that PIL has opened upright in mode RGB, as `decode` does of its bytes."""
     check_pixels(image, name)
     try:
         image.load()
@@ -168,8 +172,10 @@ def _to_rgb(image: Image.Image, alpha: Alpha) -> Image.Image:
         return _on_background(image, alpha)
     if image.mode in _GREY_16:
         return Image.fromarray(_to_8_bits(np.asarray(image))).convert("RGB")
-    # RGB cannot express it; PIL would warn, or look for a free palette entry.
-    image.info.pop("transparency", None)
+    if "transparency" in image.info:
+        # RGB cannot express it; PIL would warn, or look for a free palette entry.
+        image = image.copy()
+        del image.info["transparency"]
     if image.mode == "RGB":
         return image  # PIL would copy it, which takes longer than decoding a large JPEG
     rgb: Image.Image = image.convert("RGB")

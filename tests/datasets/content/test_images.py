@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from bob.datasets.content import images
-from bob.datasets.content.images import MAX_PIXELS, check_elongation, decode
+from bob.datasets.content.images import MAX_PIXELS, check_elongation, decode, upright_rgb
 from bob.datasets.readers.folder import EXTENSIONS
 from bob.errors import UnreadableImageError
 
@@ -293,3 +293,10 @@ def test_every_extension_belongs_to_a_supported_format() -> None:
 def test_format_is_recognised_by_content(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(LIKE_PIL["rgb png"])
     assert decode((tmp_path / "a.jpg").read_bytes(), "a.jpg").size == (13, 7)
+
+
+def test_an_opened_image_is_left_as_it_is() -> None:
+    image = Image.open(BytesIO(encoded(noise("L"), "PNG", transparency=7)))
+    upright_rgb(image, "grey.png", "drop")
+    assert image.mode == "L"
+    assert image.info["transparency"] == 7
