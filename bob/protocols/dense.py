@@ -19,6 +19,7 @@ from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.specs import BackboneSpec, Output
 from bob.specs.dataset import DatasetKind
 from bob.specs.numbers import Count
+from bob.specs.output import Layers
 from bob.specs.yaml import Closed
 
 DENSE_KINDS: frozenset[DatasetKind] = frozenset({"segmentation", "depth", "object-detection"})
@@ -34,7 +35,7 @@ class MapSettings(Closed):
 
     input_px: Count | None
     """Side to which images are squashed; None is the backbone's own."""
-    layers: Literal["last"] | Annotated[tuple[int, ...], Field(strict=False)] = "last"
+    layers: Layers = "last"
     """Layers whose maps are concatenated, as in an output `grid@-2,-1`."""
 
 

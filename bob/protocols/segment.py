@@ -80,6 +80,10 @@ class SegmentSettings(WindowSettings):
                 f"log10_strength of lda must ascend from {np.log10(FLOOR):g} or more to 0 or less; "
                 f"got {list(self.log10_strength)!r}"
             )
+        if self.head == "ridge" and self.prior != "train":
+            raise ValueError(
+                f"prior is that of the head 'lda', and 'ridge' has none; got {self.prior!r}"
+            )
         return self
 
     def head_settings(self) -> HeadSettings:

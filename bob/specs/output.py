@@ -1,9 +1,9 @@
 """Which tensor of a forward pass is read as the features of an image."""
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator, model_serializer, model_validator
+from pydantic import BeforeValidator, model_serializer, model_validator
 
 from bob.specs.yaml import Closed
 
@@ -16,6 +16,24 @@ _LAST_LAYER_POOLS: tuple[Pool, ...] = ("default", *TOWER_POOLS)
 _TEXT = re.compile(r"(?P<pool>[a-z_+]+)(@(?P<layers>-?\d+(,-?\d+)*))?")
 
 
+def _named_layers(layers: Any) -> Any:
+    """Return `last`, or different layers as a tuple; ValueError for anything else."""
+    if layers == "last":
+        return layers
+    # type() rather than isinstance(): True is an int
+    if not isinstance(layers, list | tuple) or any(type(layer) is not int for layer in layers):
+        raise ValueError(f"must be 'last' or a list of whole numbers; got {layers!r}")
+    if not layers:
+        raise ValueError("must name at least one layer, or be 'last'; got []")
+    if len(set(layers)) < len(layers):
+        raise ValueError(f"must differ; got {list(layers)!r}")
+    return tuple(layers)
+
+
+Layers = Annotated[Literal["last"] | tuple[int, ...], BeforeValidator(_named_layers)]
+"""Layers of a backbone, as in `Output`."""
+
+
 class Output(Closed):
     """Which layers of a backbone are read, and how their tokens become features.
 
@@ -24,7 +42,7 @@ class Output(Closed):
     text in entries, keys, file names and tables: `cls`, `grid`, `keys`, `cls@-4,-3,-2,-1`.
     """
 
-    layers: Literal["last"] | tuple[int, ...] = "last"
+    layers: Layers = "last"
     """Indices of blocks (transformers) or stages (convolutional networks), counted from 0, or from
     the end where negative. `last` is what the architecture's own head would read."""
     tokens: Tokens = "pooled"
@@ -40,16 +58,6 @@ class Output(Closed):
         """Accept an output written as text, so that outputs can be keys of JSON objects."""
         return parse(values) if isinstance(values, str) else values
 
-    @field_validator("layers", mode="before")
-    @classmethod
-    def _as_tuple(cls, layers: Any) -> Any:
-        if layers == "last":
-            return layers
-        # type() rather than isinstance(): True is an int
-        if not isinstance(layers, list | tuple) or any(type(layer) is not int for layer in layers):
-            raise ValueError(f"must be 'last' or a list of whole numbers; got {layers!r}")
-        return tuple(layers)
-
     @model_validator(mode="after")
     def _is_consistent(self) -> "Output":
         if self.is_grid and self.pool != "default":
@@ -61,10 +69,6 @@ class Output(Closed):
         if self.tokens == "keys":
             raise ValueError(f"keys are those of the last attention; got layers {self.layers!r}")
         layers = list(self.layers)
-        if not layers:
-            raise ValueError("layers must name at least one layer, or be 'last'; got []")
-        if len(set(layers)) < len(layers):
-            raise ValueError(f"layers must differ; got {layers!r}")
         if self.tokens == "pooled" and self.pool in _LAST_LAYER_POOLS:
             raise ValueError(
                 f"pool {self.pool!r} belongs to the last layer; with layers {layers!r} "

@@ -250,6 +250,13 @@ def _without_masks(split: Split) -> Split:
         ({"log10_strength": [-1.0, 0.5, 3]}, "to 0 or less"),
         ({"held_out": None}, "'held_out' goes with several strengths"),
         ({"log10_strength": [-1.0, -1.0, 1]}, "'held_out' goes with several strengths"),
+        (
+            {"head": "ridge", "prior": "uniform"},
+            "prior is that of the head 'lda', .* got 'uniform'",
+        ),
+        ({"layers": []}, "must name at least one layer, or be 'last'"),
+        ({"layers": [-1, -1]}, r"must differ; got \[-1, -1\]"),
+        ({"layers": -1}, "must be 'last' or a list of whole numbers; got -1"),
     ],
 )
 def test_settings_are_checked(changes: dict[str, Any], message: str) -> None:

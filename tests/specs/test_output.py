@@ -61,8 +61,8 @@ def test_outputs_of_other_layers_or_in_another_order_differ():
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ({"layers": [], "pool": "cls"}, r"layers must name at least one layer, or be 'last'"),
-        ({"layers": [-1, 0, -1], "pool": "cls"}, r"layers must differ; got \[-1, 0, -1\]"),
+        ({"layers": [], "pool": "cls"}, r"layers: must name at least one layer, or be 'last'"),
+        ({"layers": [-1, 0, -1], "pool": "cls"}, r"layers: must differ; got \[-1, 0, -1\]"),
         ({"layers": [-1]}, r"pool 'default' belongs to the last layer; with layers \[-1\] use"),
         ("embedding@3", "pool 'embedding' belongs to the last layer"),
         ("pre_projection@3", "pool 'pre_projection' belongs to the last layer"),
