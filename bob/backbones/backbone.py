@@ -60,7 +60,11 @@ _TF32 = _TensorFloat()
 
 
 class OutputModule(Protocol):
-    """The module of a loader: (B, 3, H, W) float32 → a tensor per requested output."""
+    """The module of a loader: (B, 3, H, W) float32 → a tensor per requested output.
+
+    Where it has a method `patch_px`, this returns the side of its patches in pixels of the input,
+    or None where its maps are not of patches.
+    """
 
     def __call__(
         self, x: torch.Tensor, outputs: Sequence[Output]
@@ -185,6 +189,7 @@ class Backbone:
 
         The shape is (D,) or (H, W, D). BackboneError where a module is in train mode, where an
         image gives other features alone than in a batch, or where declared facts are wrong.
+        OutputError where it does not have the output, or a map does not cover the image.
         """
         shape = (3, 3, self.geometry.height_px, self.geometry.width_px)
         noise = torch.Generator().manual_seed(0)
@@ -192,6 +197,7 @@ class Backbone:
         if any(module.training for module in self.module.modules()):
             raise BackboneError(f"backbone {self.spec.name!r}: is in train mode.")
         output = self.spec.output
+        self._require_whole_patches(output)
         try:
             batch = self.embed(crops, [output])[output]
             alone = self.embed(crops[:1], [output])[output]
@@ -208,6 +214,19 @@ class Backbone:
         if wrong:
             raise BackboneError(f"backbone {self.spec.name!r}: {'; '.join(wrong)}.")
         return batch.shape[1:]
+
+    def _require_whole_patches(self, output: Output) -> None:
+        """Raise OutputError where a map of patches does not cover the image to its border."""
+        side_of_patches = getattr(self.module, "patch_px", None)
+        patch_px = side_of_patches() if output.is_grid and side_of_patches else None
+        height, width = self.geometry.height_px, self.geometry.width_px
+        if patch_px and (height % patch_px or width % patch_px):
+            below = max(1, height // patch_px) * patch_px
+            raise OutputError(
+                f"backbone {self.spec.name!r}: output {str(output)!r} has patches of "
+                f"{patch_px} px, and {height} x {width} px are no whole number of them: the rest "
+                f"would not be read; set input_px to {below} or {below + patch_px}."
+            )
 
     def check_features(self, output: Output, values: NDArray[np.float32], n: int) -> None:
         """Raise BackboneError unless there are n finite rows (or grids) of features."""

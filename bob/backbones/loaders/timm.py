@@ -75,6 +75,11 @@ class TimmFeatures(nn.Module):
         self.has_class_token = getattr(model, "cls_token", None) is not None
         self._returns_prefix = bool(self.n_prefix) and "return_prefix_tokens" in parameters
 
+    def patch_px(self) -> int | None:
+        """Return the side of a plain transformer's patches in pixels; None for other networks."""
+        stages = getattr(self.model, "feature_info", None)
+        return stages[-1]["reduction"] if self.is_transformer and stages else None
+
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         if KEYS not in outputs:
             return self._read(x, outputs)

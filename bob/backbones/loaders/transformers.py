@@ -71,6 +71,11 @@ class TransformersFeatures(nn.Module):
         """Whether the model sees the channels as blue, green, red."""
         self.options = {INTERPOLATE: True} if interpolates else {}
 
+    def patch_px(self) -> int | None:
+        """Return the side of a patch in pixels; None for models without patches."""
+        side = getattr(self.model.config, "patch_size", None)
+        return None if side is None else _pair(side)[0]
+
     def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
         pixels = x.flip(1) if self.is_bgr else x
         keys: list[torch.Tensor] = []

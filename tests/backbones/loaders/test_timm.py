@@ -12,7 +12,7 @@ from torch import nn
 from bob.backbones.loaders.timm import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.weights.tensors import tensor_hash
-from bob.errors import BackboneError, ConfigError
+from bob.errors import BackboneError, ConfigError, OutputError
 from bob.specs import EMBEDDING, Output
 from tests.builders.backbone_entries import (
     SMALL,
@@ -186,6 +186,24 @@ def test_grids_of_convolutional_networks_are_their_last_feature_maps():
     with torch.inference_mode():
         maps = model.forward_features(images(64))  # (2, 512, 2, 2)
     assert torch.equal(grid, maps.permute(0, 2, 3, 1)) and grid.shape == (2, 2, 2, 512)
+
+
+def at_px(input_px, architecture, output):
+    fields = {"weights": {"random": 0}, "preprocessing": {"input_px": input_px}}
+    return load(entry(architecture=architecture, output=output, **fields))
+
+
+@pytest.mark.parametrize("output", ["grid", "grid@-2,-1", "keys"])
+@pytest.mark.parametrize(("input_px", "remedy"), [(50, "48 or 64"), (31, "16 or 32")])
+def test_maps_of_patches_that_do_not_divide_the_image_are_refused(output, input_px, remedy):
+    message = rf"patches of 16 px, and {input_px} x {input_px} px .* set input_px to {remedy}\."
+    with pytest.raises(OutputError, match=message):
+        at_px(input_px, "vit_tiny_patch16_224", output).check()
+
+
+def test_rows_of_patches_and_maps_of_convolutions_have_images_of_any_size():
+    assert at_px(50, "vit_tiny_patch16_224", "mean_patch").check() == (192,)
+    assert at_px(50, SMALL, "grid").check() == (2, 2, 512)
 
 
 def test_grids_of_channels_last_networks_are_not_transposed():

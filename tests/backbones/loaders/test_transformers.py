@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 import types
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from transformers import (
 from bob.backbones.loaders.load import outline
 from bob.backbones.loaders.transformers import TransformersFeatures
 from bob.backbones.weights.tensors import tensor_hash
-from bob.errors import BackboneError, ConfigError, UnavailableError
+from bob.errors import BackboneError, ConfigError, OutputError, UnavailableError
 from bob.extraction.runtimes.onnx import OnnxRuntime
 from bob.extraction.runtimes.openvino import OpenVino
 from bob.specs import BackboneSpec, Output
@@ -153,6 +154,16 @@ def test_grids_are_the_patch_tokens_in_rows_and_columns(tmp_path, kind):
     mean = embed(backbone, CROPS, "mean_patch")
     np.testing.assert_allclose(grid.mean((1, 2)), mean, rtol=1e-5, atol=1e-6)
     assert backbone.check() == (2, 2, 16)
+
+
+@pytest.mark.parametrize("kind", TYPES)
+def test_patches_that_do_not_divide_the_image_are_refused(tmp_path, kind):
+    file, model = write(tmp_path, kind)
+    backbone = load(spec(kind, file, "grid"))
+    patch_px = model.config.patch_size
+    backbone.geometry = replace(backbone.geometry, width_px=2 * patch_px + 1)
+    with pytest.raises(OutputError, match=f"has patches of {patch_px} px, and"):
+        backbone.check()
 
 
 @pytest.mark.parametrize("kind", TYPES)
