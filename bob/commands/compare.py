@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from bob.commands.recorded_images import view_of
+from bob.commands.recorded_images import view_of, why_nothing_is_kept
 from bob.commands.terminal import Terminal
 from bob.errors import OK, ConfigError, NotApplicableError
 from bob.io.files import write_atomically
@@ -114,8 +114,9 @@ def _sections_of(
         return lambda view: pair_sections(examples, a.backbone_name, b.backbone_name, view)
     if type(first) is type(second) and (dense := dense_sections_of(first)):
         shown = [(label, store.shown_arrays(record)) for label, record in (("A", a), ("B", b))]
-        if not all(arrays for _, arrays in shown):
-            raise NotApplicableError("another version made one of the records.")
+        for record, (_, arrays) in zip((a, b), shown, strict=True):
+            if not arrays:
+                raise NotApplicableError(why_nothing_is_kept(record))
         return lambda view: dense(shown, view)
     raise NotApplicableError("these are not results of single images that could be shown.")
 

@@ -26,6 +26,13 @@ def view_of(terminal: Terminal, record: Record, arguments: argparse.Namespace) -
     return View(record, dataset, FeatureStore(cache / "features"), terminal.note)
 
 
+def why_nothing_is_kept(record: Record) -> str:
+    """Return why a record of a dense task keeps no predictions of images to show."""
+    if record.task.settings.get("windows") == "center":
+        return "pages show whole images, and its task scores centred squares (windows: center)."
+    return f"another version made record {record.key[:16]}: run its cell again."
+
+
 def _open_same_images(record: Record, arguments: argparse.Namespace) -> Dataset:
     """Open the dataset of the record. ConfigError if its images are not those of the record."""
     registry = load_registry(arguments.registry, arguments.tasks_dir)

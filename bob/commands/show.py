@@ -7,7 +7,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any
 
-from bob.commands.recorded_images import view_of
+from bob.commands.recorded_images import view_of, why_nothing_is_kept
 from bob.commands.terminal import Terminal
 from bob.datasets.own import recorded_spec
 from bob.errors import OK, ConfigError, NotApplicableError
@@ -58,7 +58,7 @@ def _write_images(
     outcomes = headline_outcomes(record, record_store.headline_arrays(record))
     first = next(iter(outcomes), None)
     try:
-        sections_of = _sections_of(first, record_store.shown_arrays(record))
+        sections_of = _sections_of(record, first, record_store.shown_arrays(record))
     except NotApplicableError as error:
         raise ConfigError(
             f"record {record.key[:16]} ({record.task.name} on {record.dataset_name}, "
@@ -78,8 +78,8 @@ def _write_images(
     terminal.write_line(f"written: {path}")
 
 
-def _sections_of(outcome: Any, shown: ShownArrays) -> Callable[[View], Sections]:
-    """Return a function from a view to the sections of an outcome.
+def _sections_of(record: Record, outcome: Any, shown: ShownArrays) -> Callable[[View], Sections]:
+    """Return a function from a view to the sections of an outcome of a record.
 
     NotApplicableError, with what is missing, where it has no images to show.
     """
@@ -96,6 +96,6 @@ def _sections_of(outcome: Any, shown: ShownArrays) -> Callable[[View], Sections]
         )
     if not shown:
         raise NotApplicableError(
-            "no predictions of a sample of images, as another version made it: run the cell again."
+            f"no predictions of a sample of images, as {why_nothing_is_kept(record)}"
         )
     return lambda view: dense([("", shown)], view)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -292,13 +293,24 @@ def test_a_record_without_per_example_results_has_no_page(
     )
 
 
-def test_a_record_of_pixels_without_predictions_says_so(
-    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("settings", "reason"),
+    [
+        ({}, "another version made record {}-segment-"),
+        ({"windows": "center"}, "pages show whole images, and its task scores centred squares"),
+    ],
+)
+def test_records_of_pixels_without_predictions_say_why(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], settings: dict[str, Any], reason: str
 ) -> None:
-    dense = record("a", task=task("segment", metrics=("mean_iou",)))
     counts = {f"0.{name}": np.ones((2, 3), np.int64) for name in ("right", "predicted", "true")}
     counts["0.boundary_f"] = np.ones(2)
-    RecordStore(tmp_path).write(dense, counts)
+    for name in ("a", "b"):
+        dense = record(name, task=task("segment", metrics=("mean_iou",), **settings))
+        RecordStore(tmp_path).write(dense, counts)
     assert main(["show", "a-segment", "--images", "--results", str(tmp_path)]) == 2
     shown = " ".join(capfd.readouterr().err.split())
-    assert "no predictions of a sample of images, as another version made it" in shown
+    assert f"no predictions of a sample of images, as {reason.format('a')}" in shown
+    assert main(["compare", "a", "b", "--images", "--results", str(tmp_path)]) == 0
+    compared = " ".join(capfd.readouterr().err.split())
+    assert f"no images, as {reason.format('a')}" in compared
