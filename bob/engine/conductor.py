@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from bob.engine.cell_records import unscored_record
 from bob.engine.engine import Engine, EngineListener, LostError
 from bob.engine.estimate import estimate
+from bob.engine.renewal import renew_finished
 from bob.engine.takeover import release_leases
 from bob.engine.temporary import TemporaryStatistics
 from bob.engine.unit_queue import UnitQueue
@@ -76,6 +77,7 @@ class _Conductor:
                 return
 
     def _run(self) -> Iterator[Record]:
+        renew_finished(self.plan.done, self.records)
         self._store_not_applicable()
         for unscored in self.plan.failed:
             yield self._store_unscored(unscored.cell, "failed", unscored.reason)

@@ -10,7 +10,7 @@ from bob.errors import ConfigError
 from bob.metrics.score_ranges import score_problem
 from bob.precomputed.columns import FeatureFile
 from bob.precomputed.record import DeclaredFacts, PrecomputedCell, model_facts
-from bob.records.provenance import provenance
+from bob.records.provenance import dated_now
 from bob.records.record import FUSED, PRECOMPUTED, Record, created, lacks_scores
 from bob.records.store import RecordStore
 
@@ -72,7 +72,7 @@ def reuse_record(record_store: RecordStore, cell: PrecomputedCell) -> bool:
         changes = {
             "backbone": cell.facts,
             "family": cell.facts.family,
-            "provenance": {**record.provenance, "created": provenance()["created"]},
+            "provenance": dated_now(record.provenance),
         }
         record_store.write(record.model_copy(update=changes), {})
     return True

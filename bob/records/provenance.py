@@ -4,6 +4,7 @@ import datetime
 import importlib.metadata
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -25,10 +26,16 @@ LIBRARIES = (
 
 def provenance() -> dict[str, Any]:
     """Return the time of creation (UTC) and the environment of this process, JSON-ready."""
-    return {
-        "created": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
-        **_environment(),
-    }
+    return {"created": _now(), **_environment()}
+
+
+def dated_now(stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a provenance with the present time as that of creation, and all else as stated."""
+    return {**stated, "created": _now()}
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds")
 
 
 @lru_cache
