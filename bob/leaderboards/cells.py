@@ -19,6 +19,7 @@ SetAsideReason = Literal[
     "different settings or data",
     "superseded by a newer record",
     "different weights under the same name",
+    "different preprocessing or output under the same name",
 ]
 
 
@@ -86,9 +87,9 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
     Records of one task and dataset are comparable if they share task version, settings, dataset
     fingerprint and limit. Of several such groups the one with the newest record is used, where any
     full dataset takes precedence over one cut short by a limit; of each backbone its newest record
-    in the group. The records of a backbone over all columns must share the weights hash of its
-    newest record. A failure before the dataset was read fits every group and is used if its
-    backbone has no other record there.
+    in the group. The records of a backbone over all columns must share weights hash, preprocessing
+    and output with its newest record. A failure before the dataset was read fits every group and is
+    used if its backbone has no other record there.
 
     Published results are always kept: their tables do not say how they were computed. Fusions are
     neither kept nor set aside; see `comparable_fusions`.
@@ -103,10 +104,10 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
         newest, rest = _newest_group(column_records)
         chosen += newest
         set_aside += rest
-    same_weights, other_weights = _same_weights(chosen)
+    same, other = _same_backbone(chosen)
     published = [record for record in records if record.external is not None]
-    return sorted(same_weights + published, key=_board_order), sorted(
-        set_aside + other_weights,
+    return sorted(same + published, key=_board_order), sorted(
+        set_aside + other,
         key=lambda aside: (*_board_order(aside.record), *_age(aside.record)),
     )
 
@@ -199,13 +200,13 @@ def _reason(record: Record, comparable_records: Sequence[Record]) -> SetAsideRea
     return "different settings or data"
 
 
-def _same_weights(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
-    """Split records by whether their weights hash is that of their backbone's newest record.
+def _same_backbone(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
+    """Split records by whether their backbone is that of the newest record of its name.
 
-    A record without backbone facts (it failed before loading) counts as the same weights.
+    A record without backbone facts (it failed before loading) counts as the same.
     """
-    newest_hash = {
-        record.backbone_name: record.backbone.weights_hash
+    newest = {
+        record.backbone_name: record.backbone
         for record in sorted(records, key=_age)
         if record.backbone
     }
@@ -213,11 +214,25 @@ def _same_weights(records: Sequence[Record]) -> tuple[list[Record], list[SetAsid
     other: list[SetAside] = []
     for record in records:
         facts = record.backbone
-        if facts is None or facts.weights_hash == newest_hash[record.backbone_name]:
+        latest = newest.get(record.backbone_name)
+        if facts is None or latest is None:
             same.append(record)
-        else:
+        elif facts.weights_hash != latest.weights_hash:
             other.append(SetAside(record, "different weights under the same name"))
+        elif _reading(facts) != _reading(latest):
+            other.append(SetAside(record, "different preprocessing or output under the same name"))
+        else:
+            same.append(record)
     return same, other
+
+
+def _reading(facts: BackboneFacts) -> tuple[object, ...]:
+    """Return what an entry says of pixels and output: with the weights, what a backbone computes.
+
+    Precision and the exactness of preprocessing are those of a run, and change features little.
+    """
+    geometry = {name: value for name, value in facts.geometry.items() if name != "preprocessing"}
+    return facts.output, facts.normalisation, geometry
 
 
 def board_cells(records: Iterable[Record]) -> list[BoardCell]:

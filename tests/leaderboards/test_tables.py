@@ -276,6 +276,30 @@ def test_two_checkpoints_are_never_shown_under_one_name() -> None:
     assert set_aside == [(old, "different weights under the same name")]
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"output": "mean_patch"},
+        {"normalisation": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}},
+        {"geometry": {**facts("a").geometry, "input_px": 384}},
+    ],
+    ids=str,
+)
+def test_two_entries_are_never_shown_under_one_name(changes: dict[str, Any]) -> None:
+    old = record("a", 0.9, dataset=dataset("textiles"), day=1)
+    new = record("a", 0.8, day=2, backbone=facts("a", **changes))
+    kept, set_aside = comparable([old, new])
+    assert kept == [new]
+    assert set_aside == [(old, "different preprocessing or output under the same name")]
+
+
+def test_runs_of_another_precision_are_of_the_same_backbone() -> None:
+    fast = {**facts("a").geometry, "preprocessing": "fast"}
+    of_run = facts("a", precision="bfloat16", geometry=fast)
+    records = [record("a", dataset=dataset("textiles"), day=1), record("a", backbone=of_run, day=2)]
+    assert len(comparable(records)[0]) == 2
+
+
 def test_a_failure_before_the_dataset_was_read_hides_no_value() -> None:
     good, failure = record("a", day=1), failed("b", dataset=None, day=2)
     kept, set_aside = comparable([good, failed("a", dataset=None, day=2), failure])
