@@ -19,11 +19,13 @@ import time
 from collections import defaultdict
 from pathlib import Path
 
+from record import THREADS
+
 POLICIES: dict[str, dict[str, str]] = {
     "default": {},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
     "spin": {"GOMP_SPINCOUNT": "10000"},
-    "one thread": {"OMP_NUM_THREADS": "1"},
+    "one thread": dict.fromkeys(THREADS, "1"),
 }
 IMAGES = 64
 

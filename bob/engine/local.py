@@ -5,11 +5,10 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from concurrent.futures import Future
 
 import psutil
-from threadpoolctl import threadpool_limits
 
 from bob.engine.engine import EngineListener, RelayingListener
 from bob.engine.scoring_memory import unit_memory
@@ -18,7 +17,7 @@ from bob.engine.units import Done, Unit, UnitKind
 from bob.engine.worker import Worker
 from bob.errors import BobError
 from bob.extraction.progress import Spent
-from bob.numerics.threads import one_thread
+from bob.numerics.threads import one_computing_thread
 from bob.plan import Workspace
 from bob.records.record import Record
 
@@ -143,7 +142,7 @@ class LocalEngine:
         start = time.perf_counter()
         is_small = not self._memory(unit)
         is_beside = self._pool is not None and self._pool.busy > 0
-        with _on_one_thread() if is_small or is_beside else contextlib.nullcontext():
+        with one_computing_thread() if is_small or is_beside else contextlib.nullcontext():
             future.set_result(self._worker.do(unit, listener, seconds))
         spent = time.perf_counter() - start
         self._seconds_left -= spent
@@ -160,13 +159,6 @@ class LocalEngine:
         """Return a unit with the cards that another process needs."""
         names = {spec.name for spec in unit.plan.backbones.values()}
         return unit.model_copy(update={"cards": self._worker.workspace.cards_of(names)})
-
-
-@contextlib.contextmanager
-def _on_one_thread() -> Iterator[None]:
-    """Compute on one thread."""
-    with one_thread(), threadpool_limits(1, "blas"):
-        yield
 
 
 class _FollowingListener(RelayingListener):

@@ -1,12 +1,15 @@
 """Tasks on features alone: what they may need, and their solution."""
 
+import contextlib
 from collections.abc import Sequence
 
 from bob.datasets.dataset import Dataset
+from bob.engine.scoring_memory import score_memory
 from bob.engine.solve import Solution, solve_task
 from bob.errors import NotApplicableError
 from bob.features.shard import Arrays
 from bob.features.store import Features
+from bob.numerics.threads import one_computing_thread
 from bob.precomputed.rows import Examples
 from bob.protocols import FeatureNeed, Inputs, Need, StatisticsNeed, TextNeed, needs_of_task
 from bob.specs import BackboneSpec, TaskSpec
@@ -49,10 +52,16 @@ def solve_on_features(
     seeds: Sequence[int],
     device: str,
 ) -> Solution:
-    """Solve a task on precomputed features, of which `feature_needs` are the `needs`."""
+    """Solve a task on precomputed features, of which `feature_needs` are the `needs`.
+
+    A small problem has one thread, as in a run: so its scores are the same to the last digit.
+    """
     features: dict[FeatureNeed | TextNeed, Features] = {
         need: examples.features(need) for need in needs
     }
     statistics: dict[StatisticsNeed, Arrays] = {}
     inputs = Inputs(features.__getitem__, statistics.__getitem__)
-    return solve_task(task, examples.dataset, needs, inputs, seeds, device)
+    rows, width = sum(map(len, examples.tables)), examples.tables[0].x.shape[1]
+    is_small = not score_memory(rows, width)
+    with one_computing_thread() if is_small else contextlib.nullcontext():
+        return solve_task(task, examples.dataset, needs, inputs, seeds, device)

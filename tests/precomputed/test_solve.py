@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import bob.precomputed.solve as solve
 from bob.datasets.image_sets import Corruption, ImageSet
 from bob.errors import NotApplicableError
 from bob.extraction.accumulators import AccumulatorSpec
+from bob.numerics.threads import torch_threads
+from bob.precomputed.evaluate import evaluate
 from bob.precomputed.solve import UNKNOWN_BACKBONE, feature_needs
 from bob.protocols import FeatureNeed, Need, StatisticsNeed, TextNeed
 from bob.registry import load_tasks
@@ -86,3 +89,23 @@ def test_classifiers_do_not_apply_without_two_trained_classes(
 ) -> None:
     with pytest.raises(NotApplicableError, match=message):
         feature_needs(TASKS["knn"], examples_of(tmp_path, **arrays).dataset)
+
+
+@pytest.mark.parametrize(("least_bytes", "threads"), [(2**26, 1), (1, 2)])
+def test_small_problems_have_one_thread_as_in_a_run(
+    least_bytes: int, threads: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """40 rows of 2 features take 3 x 40 x 2 x 4 = 960 bytes."""
+    seen: list[int] = []
+    real = solve.solve_task
+
+    def watched(*arguments: Any) -> solve.Solution:
+        seen.append(torch.get_num_threads())
+        return real(*arguments)
+
+    monkeypatch.setattr(solve, "solve_task", watched)
+    monkeypatch.setattr("bob.engine.scoring_memory.SMALL_BYTES", least_bytes)
+    rows = np.random.default_rng(0).standard_normal((40, 2))
+    with torch_threads(2):
+        evaluate((rows, np.arange(40) % 2), tasks="knn_euclidean")
+    assert seen == [threads]

@@ -13,16 +13,9 @@ from torch import Tensor
 from bob.numerics.eigen import symmetric_eigen
 from bob.numerics.linear.feature_rows import FeatureRows, read_rows, row_slices
 from bob.numerics.matmul import product
-from bob.numerics.threads import one_thread
 
 RESIDENT_BYTES = 2 << 30
 """Rotated features up to this size stay in memory; larger ones are read in blocks on each pass."""
-SINGLE_THREAD_WIDTH = 2048
-"""Widths up to this are eigendecomposed on one thread: see `bob.numerics.threads`.
-
-One thread takes 0.5 s against 0.25 s on an idle machine, but threads take 20 s beside a busy
-process.
-"""
 PANELS = 4
 """Panels of columns of a covariance, each computed from its diagonal down."""
 
@@ -58,8 +51,7 @@ def compute_eigenbasis(
         covariance = triangle @ triangle.T / n
     else:
         covariance, orthonormal = _covariance(x, centre, dtype), None
-    with one_thread(len(covariance) <= SINGLE_THREAD_WIDTH):
-        eigenvalues, vectors = symmetric_eigen(covariance)
+    eigenvalues, vectors = symmetric_eigen(covariance)
     vectors = vectors if orthonormal is None else orthonormal @ vectors
     return Eigenbasis(centre, vectors.flip(1).contiguous(), eigenvalues.flip(0).clamp(min=0))
 

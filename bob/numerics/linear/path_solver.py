@@ -26,7 +26,7 @@ from bob.numerics.linear.lbfgs import CurvaturePairs
 from bob.numerics.linear.preconditioner import Curvature, Preconditioner, estimate_curvature
 from bob.numerics.linear.softmax import Evaluation, evaluate
 from bob.numerics.scale import power_of_two
-from bob.numerics.threads import torch_threads
+from bob.numerics.threads import torch_threads, useful_threads
 
 MEMORY = 30
 """Curvature pairs stored; fewer where they would exceed `PAIR_BYTES`."""
@@ -96,8 +96,8 @@ class LogisticProblem:
     classes: int
     spread: float
     """Root mean square of the features around their means, before they were divided."""
-    workers: int
-    """Threads that share a pass."""
+    threads: int
+    """Threads that may share a pass; small passes have fewer (`workers`)."""
     passes: int = 0
     """Passes made so far."""
     entropy: float = field(init=False)
@@ -121,6 +121,12 @@ class LogisticProblem:
         return self.fast.eigenbasis
 
     @property
+    def workers(self) -> int:
+        """Threads that share a pass."""
+        rank = len(self.eigenbasis.eigenvalues)
+        return useful_threads(len(self.y) * rank * self.classes, self.threads)
+
+    @property
     def small(self) -> bool:
         """Whether the full Hessian is affordable."""
         return is_small(self.classes, self.eigenbasis)
@@ -138,7 +144,9 @@ class LogisticProblem:
         """
         self.passes += 1
         if refined and self.small:
-            return full_hessian(self.exact, self.y, evaluation, self.workers)
+            multiply_adds = len(self.y) * evaluation.theta.numel() ** 2
+            workers = useful_threads(multiply_adds, self.threads)
+            return full_hessian(self.exact, self.y, evaluation, workers)
         pairs = self._pair_count(evaluation) if refined else 0
         return estimate_curvature(self.fast, self.y, evaluation, self.workers, pairs)
 
