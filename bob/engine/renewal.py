@@ -1,9 +1,8 @@
 """Records of cells that a run finds finished: they become the newest, which leaderboards show."""
 
-from collections import defaultdict
 from collections.abc import Iterable
 
-from bob.leaderboards.cells import BoardColumn, column_of, comparable
+from bob.leaderboards.cells import column_of, comparable
 from bob.plan import Cell
 from bob.records.provenance import dated_now
 from bob.records.record import created
@@ -23,13 +22,9 @@ def renew_finished(finished: Iterable[Cell], records: RecordStore) -> None:
     if not wanted:
         return
     present, _ = records.read_all()
-    newest: dict[BoardColumn | str, str] = defaultdict(str)
-    for record in present:
-        for scope in (column_of(record), record.backbone_name):
-            newest[scope] = max(newest[scope], created(record))
+    newest = max((created(record) for record in present), default="")
     for record, _ in comparable(present)[1]:
         identity = (*column_of(record), record.backbone_name, record.key)
-        latest = max(newest[column_of(record)], newest[record.backbone_name])
-        if identity in wanted and created(record) < latest:
+        if identity in wanted and created(record) < newest:
             changes = {"provenance": dated_now(record.provenance)}
             records.write(record.model_copy(update=changes), {})

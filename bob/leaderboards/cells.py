@@ -13,11 +13,12 @@ from typing import Literal, NamedTuple
 
 from bob.leaderboards.abridge import short_text
 from bob.leaderboards.metric_traits import metric_traits
-from bob.records.record import PRECOMPUTED, BackboneFacts, Record, Score, created
+from bob.records.record import PRECOMPUTED, BackboneFacts, DatasetFacts, Record, Score, created
 
 SetAsideReason = Literal[
     "different settings or data",
     "superseded by a newer record",
+    "different images or labels than in other tasks",
     "different weights under the same name",
     "different preprocessing or output under the same name",
 ]
@@ -87,9 +88,10 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
     Records of one task and dataset are comparable if they share task version, settings, dataset
     fingerprint and limit. Of several such groups the one with the newest record is used, where any
     full dataset takes precedence over one cut short by a limit; of each backbone its newest record
-    in the group. The records of a backbone over all columns must share weights hash, preprocessing
-    and output with its newest record. A failure before the dataset was read fits every group and is
-    used if its backbone has no other record there.
+    in the group. The records of a dataset over all columns must be of the images of its newest
+    record, and those of a backbone must share weights hash, preprocessing and output with its
+    newest record. A failure before the dataset was read fits every group and is used if its
+    backbone has no other record there.
 
     Published results are always kept: their tables do not say how they were computed. Fusions are
     neither kept nor set aside; see `comparable_fusions`.
@@ -104,10 +106,11 @@ def comparable(records: Iterable[Record]) -> tuple[list[Record], list[SetAside]]
         newest, rest = _newest_group(column_records)
         chosen += newest
         set_aside += rest
-    same, other = _same_backbone(chosen)
+    same_images, other_images = _same_images(chosen)
+    same, other = _same_backbone(same_images)
     published = [record for record in records if record.external is not None]
     return sorted(same + published, key=_board_order), sorted(
-        set_aside + other,
+        set_aside + other_images + other,
         key=lambda aside: (*_board_order(aside.record), *_age(aside.record)),
     )
 
@@ -198,6 +201,43 @@ def _reason(record: Record, comparable_records: Sequence[Record]) -> SetAsideRea
     if record.dataset is None or any(record is other for other in comparable_records):
         return "superseded by a newer record"
     return "different settings or data"
+
+
+def _same_images(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:
+    """Split records by whether they are of the images of the newest record of their dataset.
+
+    Records with different limits are of parts of a dataset, which are not compared here.
+    """
+    newest: dict[tuple[str, int | None], DatasetFacts] = {}
+    for record in sorted(records, key=_age):
+        if record.dataset:
+            newest[record.dataset_name, record.dataset.limit] = record.dataset
+    same: list[Record] = []
+    other: list[SetAside] = []
+    for record in records:
+        facts = record.dataset
+        if facts is None or _may_be_same_images(facts, newest[record.dataset_name, facts.limit]):
+            same.append(record)
+        else:
+            other.append(SetAside(record, "different images or labels than in other tasks"))
+    return same, other
+
+
+def _may_be_same_images(one: DatasetFacts, other: DatasetFacts) -> bool:
+    """Return whether two records of one limit may be of the same images and labels.
+
+    Fingerprints tell it where both read the same splits and shifts; else the numbers of images in
+    those that both read.
+    """
+    if one.counts.keys() == other.counts.keys():
+        return one.fingerprint == other.fingerprint
+    shared = one.counts.keys() & other.counts.keys()
+    return all(_images(one, name) == _images(other, name) for name in shared)
+
+
+def _images(facts: DatasetFacts, split: str) -> int:
+    """Return the number of images of a split or shift, with the unreadable ones."""
+    return facts.counts[split] + len(facts.bad_images.get(split, ()))
 
 
 def _same_backbone(records: Sequence[Record]) -> tuple[list[Record], list[SetAside]]:

@@ -25,10 +25,10 @@ class Runs:
         self.results, self.cache = folder / "results", folder / "cache"
         self.days = 0
 
-    def run(self, backbones: str = BASELINES, **settings: Any) -> set[str]:
+    def run(self, backbones: str = BASELINES, task: str = "knn", **settings: Any) -> set[str]:
         """Return the keys of the records of a run."""
         places = {"data": self.images, "results": self.results, "cache": self.cache}
-        scores = bob.run(backbones, "knn", **places, **settings)
+        scores = bob.run(backbones, task, **places, **settings)
         self.days += 1
         records = RecordStore(self.results)
         for record in records.read_all()[0]:
@@ -66,6 +66,16 @@ def test_restored_images_have_their_scores_again(runs: Runs) -> None:
     runs.swap_two_images()
     assert runs.run() == before
     assert runs.shown() == before
+
+
+def test_a_task_on_images_that_were_changed_since_is_not_shown(runs: Runs) -> None:
+    knn = runs.run()
+    runs.swap_two_images()
+    ridge = runs.run(task="ridge")
+    assert runs.shown() == ridge
+    runs.swap_two_images()
+    assert runs.run() == knn
+    assert runs.shown() == knn
 
 
 def test_the_seeds_of_the_last_run_are_shown(runs: Runs) -> None:

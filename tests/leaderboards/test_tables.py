@@ -260,6 +260,36 @@ def test_a_new_group_does_not_affect_other_columns() -> None:
     assert names == [("b", "elpv"), ("a", "textiles")]
 
 
+@pytest.mark.parametrize(
+    ("changes", "is_kept"),
+    [
+        ({"fingerprint": "print-2"}, False),
+        ({"fingerprint": "print-of-200", "limit": 200}, True),
+        # a task that reads a shift has another fingerprint, which says nothing of train and test
+        ({"fingerprint": "with-shift", "counts": {**dataset().counts, "night": 9}}, True),
+        ({"fingerprint": "with-shift", "counts": {"train": 1575, "test": 650, "night": 9}}, False),
+        (
+            {
+                "fingerprint": "with-shift",
+                "counts": {"train": 1573, "test": 650, "night": 9},
+                "bad_images": {"train": ["a.png is empty"]},
+            },
+            True,
+        ),
+    ],
+    ids=str,
+)
+def test_tasks_on_other_images_of_the_same_name_are_set_aside(
+    changes: dict[str, Any], is_kept: bool
+) -> None:
+    old = record("a", task=task("knn"), dataset=dataset(**changes), day=1)
+    new = [record("a", day=2), record("b", day=1)]
+    kept, set_aside = comparable([old, *new])
+    assert kept == ([old, *new] if is_kept else new)
+    reason = "different images or labels than in other tasks"
+    assert set_aside == ([] if is_kept else [(old, reason)])
+
+
 def test_the_newest_record_of_a_backbone_is_kept() -> None:
     newer = record("a", 0.7, day=2)
     other = record("b", day=1)
