@@ -48,12 +48,15 @@ class LocalEngine:
 
         With more than one of `processes`, further ones score, as many as that where nothing is
         embedded and half as many beside the forward passes. None is started for the sake of cells
-        alone before this process has scored for `seconds_here`.
+        alone before this process has scored for `seconds_here`, nor where the waiting cells would
+        take it less than that, by the mean of those that it has scored.
         """
         self._worker = Worker(workspace)
         self._pool = ScoringPool(workspace, processes) if processes > 1 else None
         self._seconds_left = seconds_here
         self._first_left = min(FIRST_SECONDS, seconds_here)
+        self._seconds_here = seconds_here
+        self._cells_here = 0
         self._waiting: deque[tuple[Unit, EngineListener, Future[Done]]] = deque()
         self._following = threading.Lock()
 
@@ -114,10 +117,14 @@ class LocalEngine:
             self._pool.submit(unit, listener, future, BESIDE_EMBEDDING if beside else 0)
 
     def _may_start(self, pool: ScoringPool, *, beside: bool) -> bool:
-        """Whether a further process may score: all are busy. A last unit is soon done here."""
+        """Whether a further process may score: all are busy. What is soon done is done here."""
         if beside:
             return pool.busy < max(pool.size // 2, 1)
-        return self._seconds_left <= 0 and pool.busy < pool.size and len(self._waiting) > 1
+        if self._seconds_left > 0 or pool.busy >= pool.size or len(self._waiting) < 2:
+            return False
+        seconds_of_cell = (self._seconds_here - self._seconds_left) / max(1, self._cells_here)
+        waiting = sum(len(unit.plan.cells) for unit, *_ in self._waiting)
+        return waiting * seconds_of_cell >= self._seconds_here
 
     def _score(self, unit: Unit, listener: EngineListener, future: "Future[Done]") -> None:
         """Score a unit here if it is among the first, or needs too much memory to wait."""
@@ -143,7 +150,9 @@ class LocalEngine:
         is_small = not self._memory(unit)
         is_beside = self._pool is not None and self._pool.busy > 0
         with one_computing_thread() if is_small or is_beside else contextlib.nullcontext():
-            future.set_result(self._worker.do(unit, listener, seconds))
+            done = self._worker.do(unit, listener, seconds)
+        future.set_result(done)
+        self._cells_here += len(done.records)
         spent = time.perf_counter() - start
         self._seconds_left -= spent
         self._first_left -= spent

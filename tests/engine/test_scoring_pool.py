@@ -135,6 +135,19 @@ def test_no_process_is_started_for_a_last_unit(tmp_path: Path) -> None:
     engine.close()
 
 
+@pytest.mark.parametrize(("seconds_left", "starts"), [(-1.0, False), (-7.0, True), (1.0, False)])
+def test_processes_are_started_for_cells_that_take_longer_than_a_start(
+    tmp_path: Path, seconds_left: float, starts: bool
+) -> None:
+    """By hand: after 6 s for 3 cells, the 2 that wait take 4 s, less than 5; after 12 s, 8 s."""
+    unit, workspace = a_unit(tmp_path)
+    engine = LocalEngine(workspace, processes=2, seconds_here=5.0)
+    engine._seconds_left, engine._cells_here = seconds_left, 3
+    engine._waiting.extend([(unit, SilentEngineListener(), Future())] * 2)
+    assert engine._pool is not None
+    assert engine._may_start(engine._pool, beside=False) == starts
+
+
 @pytest.mark.parametrize(
     ("busy", "memory", "threads"), [(0, 10**9, 2), (1, 10**9, 1), (0, 0, 1), (1, 0, 1)]
 )
