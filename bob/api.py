@@ -148,9 +148,9 @@ def run(
     NotApplicableError
         No task applies to the datasets, or a task cannot be raced.
     """
+    from bob.engine.choose import make_engine
     from bob.engine.conductor import conduct
     from bob.engine.engine import SilentEngineListener
-    from bob.engine.local import LocalEngine
     from bob.engine.progress_bar import ProgressBar, in_notebook
     from bob.plan import Machine, Places, Request, RunSettings, make_plan, make_workspace
     from bob.registry import choose_backbones
@@ -203,7 +203,7 @@ def run(
         _run_races(plan, workspace, listener, race_settings, budget)
     else:
         shown = listener or (ProgressBar() if in_notebook() else SilentEngineListener())
-        for _ in conduct(plan, workspace, LocalEngine(workspace), shown):
+        for _ in conduct(plan, workspace, make_engine(None, workspace, None, shown), shown):
             pass
     return _scores(results, {cell.key for cell in plan.all_cells()})
 

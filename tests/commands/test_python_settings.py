@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import bob
+from bob.engine.scoring_pool import ScoringPool
 from bob.errors import ConfigError
+from bob.plan import Workspace
 
 
 @pytest.mark.parametrize(
@@ -38,6 +40,24 @@ def test_settings_out_of_range_are_refused(
     with pytest.raises(ConfigError, match=message):
         bob.run("raw_pixels", "knn", data=photos, **places, **settings)
     assert not (tmp_path / "results").exists()
+
+
+def test_a_run_scores_in_as_many_processes_as_the_command(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One per core of PyTorch; none is started for a few cells."""
+    sizes = list[int]()
+    start = ScoringPool.__init__
+
+    def watched(pool: ScoringPool, workspace: Workspace, size: int) -> None:
+        sizes.append(size)
+        start(pool, workspace, size)
+
+    monkeypatch.setattr(ScoringPool, "__init__", watched)
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    places = {"results": tmp_path / "results", "cache": tmp_path / "cache"}
+    bob.run("raw_pixels", "knn", data=photos, runtime="eager", **places)
+    assert sizes == [3]
 
 
 @pytest.mark.parametrize("seeds", [(), (-1,), (0, 0), (0.5,)], ids=str)
