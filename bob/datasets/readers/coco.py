@@ -325,7 +325,7 @@ def _mask(value: Any, size: tuple[int, int]) -> Bools:
 def _digest(image: _Annotated, has_masks: bool) -> str:
     """Return the digest of what is read of an image's annotations."""
     facts = [
-        [of["category_id"], of["bbox"], of.get("area"), bool(of.get("iscrowd"))]
+        [image.index[of["category_id"]], of["bbox"], of.get("area"), bool(of.get("iscrowd"))]
         + ([of["segmentation"]] if has_masks else [])
         for of in image.objects
     ]

@@ -40,7 +40,7 @@ def list_depth_lists(source: DepthListsSource, root: Path, cache: Path) -> Image
 def depths_of_files(files: PairedFiles, scale: DepthScale) -> Depths:
     """Return the depth maps in files of 16 bits."""
     return Depths(
-        [f"{digest} {scale.per_metre:g}" for digest in files.digests],
+        files.digests_read_with(f"{scale.per_metre:.17g}"),
         files.target_reader(
             "depth map", lambda data, name: decode_depth(data, scale.per_metre, name)
         ),

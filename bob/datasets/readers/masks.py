@@ -46,6 +46,8 @@ def list_masks(
     pairs, unread = folders.pairs()
     files = PairedFiles.of(root, pairs, cache)
 
+    meaning = f"{source.first_index} {sorted(source.ignored)}"
+
     def decode(data: bytes, name: str) -> Mask:
         indices = decode_indices(data, name)
         return to_classes(indices, len(classes), source.ignored, source.first_index, name)
@@ -53,7 +55,7 @@ def list_masks(
     return dataclasses.replace(
         files.listing(folders.where, unread),
         classes=classes,
-        masks=Masks(tuple(files.digests), files.target_reader("mask", decode)),
+        masks=Masks(files.digests_read_with(meaning), files.target_reader("mask", decode)),
         test_split=test_split,
     )
 

@@ -82,6 +82,14 @@ class PairedFiles:
         """Return the encoded image."""
         return read_file(self.images[i])
 
+    def digests_read_with(self, meaning: str) -> list[str]:
+        """Return the digests of the targets and of what gives their bytes a meaning.
+
+        Statistics are stored by these digests: whatever of an entry changes how a file is read
+        belongs to them.
+        """
+        return [f"{digest} {meaning}" for digest in self.digests]
+
     def listing(self, where: str, unread: Mapping[str, int]) -> ImageListing:
         """Return the listing of the images, without their targets."""
         return ImageListing(

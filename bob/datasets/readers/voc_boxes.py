@@ -46,7 +46,8 @@ def list_voc_boxes(
     ]
     require_pairs(where, pairs)
     files = PairedFiles.of(root, pairs, cache)
-    index = {name: c for c, name in enumerate(class_names)}
+    classes = tuple(class_names)
+    index = {name: c for c, name in enumerate(classes)}
 
     def boxes(i: int) -> ImageBoxes:
         found = parse_voc(read_file(files.targets[i]), index, files.names[i])
@@ -56,8 +57,8 @@ def list_voc_boxes(
 
     return dataclasses.replace(
         files.listing(where, {}),
-        classes=tuple(class_names),
-        boxes=BoxSets(tuple(files.digests), functools.cache(boxes)),
+        classes=classes,
+        boxes=BoxSets(files.digests_read_with(repr(classes)), functools.cache(boxes)),
     )
 
 

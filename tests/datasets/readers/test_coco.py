@@ -204,6 +204,24 @@ def test_boxes_are_part_of_the_fingerprint(tmp_path: Path) -> None:
     assert one.fingerprint() != other.fingerprint()
 
 
+def test_the_class_of_a_category_is_part_of_the_fingerprint(tmp_path: Path) -> None:
+    """The id 3 is the second category of one file and the first of the other."""
+    pairs = ([(1, "cow"), (3, "cat")], [(3, "cat"), (4, "cow")])
+    box = annotation(1, 3, [1, 2, 3, 4])
+    one, other = (
+        opened(
+            write(
+                tmp_path / str(n) / "coco",
+                content(box, categories=[{"id": i, "name": name} for i, name in names]),
+            )
+        ).splits["test"]
+        for n, names in enumerate(pairs)
+    )
+    labels = [boxes.read(0).labels.tolist() for boxes in (one.boxes, other.boxes) if boxes]
+    assert labels == [[1], [0]]
+    assert one.fingerprint != other.fingerprint
+
+
 def test_one_file_has_its_test_split_sampled(tmp_path: Path) -> None:
     root = write(tmp_path / "coco")
     source = CocoSource(

@@ -80,9 +80,9 @@ def test_the_scale_is_part_of_the_fingerprint(tmp_path: Path) -> None:
     root = str(garden(tmp_path / "garden", "train/a", "test/b"))
     prints = {
         open_dataset(spec_from_data_flag(root, DataOptions(depth=depth)), tmp_path).fingerprint()
-        for depth in ((1000, 0.1, 10), (256, 0.1, 10), (1000, 0.1, 20))
+        for depth in ((1000, 0.1, 10), (1000.001, 0.1, 10), (256, 0.1, 10), (1000, 0.1, 20))
     }
-    assert len(prints) == 3
+    assert len(prints) == 4
 
 
 @pytest.mark.parametrize(

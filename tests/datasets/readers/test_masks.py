@@ -247,6 +247,30 @@ def test_a_wrong_mask_is_named(tmp_path: Path, mask: NDArray[Any], message: str)
                 of_split.read(i)
 
 
+@pytest.mark.parametrize(
+    ("change", "train"),
+    [({}, CLASSES), ({"ignored": [0, 255]}, [[-1, 1, -1], [1, 1, -1]]), ({"first_index": 1}, None)],
+)
+def test_what_indices_mean_is_part_of_the_fingerprint(
+    tmp_path: Path, change: dict[str, Any], train: list[Any] | None
+) -> None:
+    """Statistics are stored by the split's fingerprint; files and names of classes are the same."""
+    root = rooms(tmp_path / "rooms", "train/a", "test/b")
+    source = {"reader": "masks", "path": str(root), "splits": {"train": "train", "test": "test"}}
+    facts = {"name": "rooms", "kind": "segmentation", "class_names": ["floor", "wall"]}
+    one, other = (
+        open_dataset(
+            DatasetSpec.model_validate({**facts, "source": {**source, **changes}}),
+            tmp_path / "cache",
+        )
+        for changes in ({}, change)
+    )
+    same = one.splits["train"].fingerprint == other.splits["train"].fingerprint
+    assert same == (not change)
+    if train is not None:
+        assert masks_of(other, "train") == [train]
+
+
 def test_turned_images_are_refused(tmp_path: Path) -> None:
     root = rooms(tmp_path / "rooms", "train/a", "test/b")
     exif = Image.Exif()

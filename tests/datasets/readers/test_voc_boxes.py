@@ -8,9 +8,10 @@ from PIL import Image
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
-from bob.datasets.readers.voc_boxes import parse_voc
+from bob.datasets.readers.voc_boxes import list_voc_boxes, parse_voc
 from bob.errors import DatasetError
 from bob.registry import load_registry
+from bob.specs import VocBoxesSource
 
 OBJECT = """<object><name>{0}</name><pose>Rear</pose><truncated>0</truncated>
 <difficult>{1}</difficult>
@@ -58,6 +59,20 @@ def test_the_layout_of_voc(tmp_path: Path) -> None:
     assert of.xyxy.tolist() == [[0, 0, 1, 1], [2, 4, 30, 20]]
     assert of.areas.tolist() == [1, 28 * 16]
     assert of.ignored.tolist() == [False, True] and not of.crowds.any()
+
+
+@pytest.mark.parametrize(("order", "label"), [(("chair", "dog"), 0), (("dog", "chair"), 1)])
+def test_the_order_of_classes_is_part_of_the_fingerprint(
+    tmp_path: Path, order: tuple[str, ...], label: int
+) -> None:
+    root = write(tmp_path / "VOC2007", xml(CHAIR))
+    source = load_registry().datasets["voc2007_detection"].source
+    assert isinstance(source, VocBoxesSource)
+    listings = [list_voc_boxes(source, root, tmp_path / "cache", names) for names in (order, INDEX)]
+    one, other = (listing.boxes for listing in listings)
+    assert one is not None and other is not None
+    assert one.read(0).labels.tolist() == [label]
+    assert (one.content == other.content) == (order == tuple(INDEX))
 
 
 @pytest.mark.parametrize("entry", ["voc2007_discovery", "voc2012_discovery"])
