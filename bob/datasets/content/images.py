@@ -57,7 +57,7 @@ def pixel_values(data: bytes, name: str, what: str, remedy: str) -> NDArray[np.i
     """Return the values (H, W) of an image that holds data and no colours: a mask, a depth map.
 
     `what`, `name` and `remedy` appear in messages. UnreadableImageError where it cannot be decoded,
-    or holds colours.
+    holds colours, or is turned by EXIF.
     """
     image = open_image(data, name)
     check_pixels(image, name)
@@ -65,6 +65,8 @@ def pixel_values(data: bytes, name: str, what: str, remedy: str) -> NDArray[np.i
         raise UnreadableImageError(
             f"{what} {name!r} holds colours (PIL mode {image.mode!r}). {remedy}"
         )
+    if is_turned(image):
+        raise UnreadableImageError(f"{what} {name!r} is turned by EXIF. Save it upright.")
     try:
         return np.asarray(image).astype(np.int32)
     except MemoryError:

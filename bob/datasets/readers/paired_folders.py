@@ -14,7 +14,7 @@ from pathlib import Path
 
 from bob.datasets.listing import natural_key
 from bob.datasets.readers.paired_files import TargetPair, listed_names
-from bob.datasets.readers.tree import EXTENSIONS
+from bob.datasets.readers.tree import EXTENSIONS, scan
 from bob.datasets.split_names import plain_split_name
 from bob.errors import DatasetError, nearest
 from bob.io.names import printable, some_names
@@ -63,7 +63,7 @@ class PairedFolders:
         source, root = self.source, self.root
         pairs: list[TargetPair] = []
         unread: Counter[str] = Counter()
-        for role, folder, names in self._parts():
+        for role, folder, names in self._parts(unread):
             images = _stems(root / source.images / folder, source.image_suffix, EXTENSIONS, unread)
             targets = _stems(
                 root / self.targets / folder, self.target_suffix, TARGET_EXTENSIONS, unread
@@ -78,16 +78,18 @@ class PairedFolders:
             raise DatasetError(f"{self.where}: holds no images with {self.what}s. {self.layout}")
         return pairs, unread
 
-    def _parts(self) -> list[Part]:
-        """Return the parts of the dataset: declared, or found by the names of folders."""
+    def _parts(self, unread: Counter[str]) -> list[Part]:
+        """Return the parts of the dataset: declared, or found by the names of folders.
+
+        Images and targets beside the folders of splits are counted in `unread`.
+        """
         source, test_split = self.source, self.test_split
         if source.lists:
             lists = source.lists.items()
             return [(role, "", listed_names(self.root / file)) for role, file in lists]
         if source.splits:
             return [(role, folder, None) for role, folder in source.splits.items()]
-        children = (self.root / source.images).iterdir()
-        folders = sorted(path.name for path in children if path.is_dir())
+        folders = sorted(folder.path.name for folder in scan(self.root / source.images).folders)
         if test_split is not None and test_split not in folders:
             raise DatasetError(
                 f"{self.where}: no folder {test_split!r} in {source.images!r} to test on"
@@ -103,7 +105,12 @@ class PairedFolders:
                 )
             if role != "test" or test_split in (None, name):
                 parts.append((role, name, None))
-        return parts or [("train", "", None)]
+        if not parts:
+            return [("train", "", None)]
+        for what, top in (("images", source.images), (f"{self.what}s", self.targets)):
+            if outside := _count_outside(self.root / top, folders):
+                unread[f"{what} outside the folders of splits"] += outside
+        return parts
 
     def _require_same(
         self,
@@ -122,6 +129,13 @@ class PairedFolders:
                 )
 
 
+def _count_outside(top: Path, folders: Collection[str]) -> int:
+    """Return how many images below a folder are in none of its subfolders of these names."""
+    tree = scan(top)
+    others = [inner for inner in tree.folders if inner.path.name not in folders]
+    return len(tree.images) + sum(inner.count_images() for inner in others)
+
+
 def _stems(
     folder: Path, suffix: str, extensions: Collection[str], unread: Counter[str]
 ) -> dict[str, Path]:
@@ -130,12 +144,14 @@ def _stems(
     DatasetError where two files differ in their extension alone.
     """
     found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")) if folder.is_dir() else ():
-        if path.is_dir():
-            continue
+    if not folder.is_dir():
+        return found
+    tree = scan(folder)
+    unread += tree.count_others()
+    for path in tree.all_images():
         name = path.relative_to(folder).with_suffix("").as_posix()
         if path.suffix.lower() not in extensions or not name.endswith(suffix):
-            unread[path.suffix.lower() or "without extension"] += 1
+            unread[path.suffix.lower()] += 1
             continue
         stem = name.removesuffix(suffix)
         if stem in found:

@@ -284,6 +284,59 @@ def test_turned_images_are_refused(tmp_path: Path) -> None:
         masks.read(0)
 
 
+def test_turned_masks_are_refused(tmp_path: Path) -> None:
+    """Upside down, a mask has the size of its image."""
+    root = rooms(tmp_path / "rooms", "train/a", "test/b")
+    exif = Image.Exif()
+    exif[274] = 3
+    Image.fromarray(MASK).save(root / "masks" / "train" / "a.png", exif=exif)
+    masks = opened(root).splits["train"].masks
+    assert masks is not None
+    with pytest.raises(UnreadableImageError, match=r"mask 'masks/train/a.png' is turned by EXIF"):
+        masks.read(0)
+
+
+def test_hidden_files_and_folders_are_no_images(tmp_path: Path) -> None:
+    """macOS leaves `._a.jpg` beside `a.jpg`; Jupyter a folder of its own."""
+    root = rooms(tmp_path / "rooms", "train/a", "test/b")
+    for hidden in (
+        "images/train/._a.jpg",
+        "masks/train/._a.png",
+        "images/.ipynb_checkpoints/a.jpg",
+    ):
+        (root / hidden).parent.mkdir(exist_ok=True)
+        (root / hidden).write_bytes(b"Mac OS X")
+    data = opened(root)
+    assert {name: [*split.ids] for name, split in data.splits.items()} == {
+        "train": ["images/train/a.jpg"],
+        "test": ["images/test/b.jpg"],
+    }
+
+
+def test_linked_folders_are_read(tmp_path: Path) -> None:
+    """In a folder of a split, links lead to folders of images and masks elsewhere."""
+    elsewhere = rooms(tmp_path / "elsewhere", "a", "b")
+    root = rooms(tmp_path / "rooms", "train/c", "test/d")
+    for folder in ("images", "masks"):
+        (root / folder / "train" / "more").symlink_to(elsewhere / folder, target_is_directory=True)
+    assert [*opened(root).splits["train"].ids] == [
+        "images/train/c.jpg",
+        "images/train/more/a.jpg",
+        "images/train/more/b.jpg",
+    ]
+
+
+def test_files_beside_the_folders_of_splits_are_counted(tmp_path: Path) -> None:
+    """Two images and their masks are in no split, and three masks are of no folder of images."""
+    root = rooms(tmp_path / "rooms", "train/a", "test/b", "c", "d")
+    for name in "xyz":
+        save(root / "masks" / "val" / f"{name}.png", MASK)
+    assert (
+        "skipped files: images outside the folders of splits (2), "
+        "masks outside the folders of splits (5)" in opened(root).notes
+    )
+
+
 def test_splits_are_folders_or_lists(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs at most one of splits, lists; got both"):
         MasksSource(reader="masks", path="x", splits={"train": "a"}, lists={"train": "b"})
