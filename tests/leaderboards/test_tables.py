@@ -31,6 +31,7 @@ from bob.leaderboards.page.html import script_json
 from bob.leaderboards.render import tidy_table
 from bob.leaderboards.render.text import board_notes, cell_text
 from bob.leaderboards.render.tidy_table import MACHINE, TIDY, csv_text, tidy_csv
+from bob.records.data_report import DataReport, SharedImages, SplitReport
 from bob.records.record import Record
 from tests.builders.leaderboard_records import dataset, facts, failed, record, score, task
 
@@ -446,6 +447,30 @@ def test_notes_list_failures_unreadable_images_and_limits() -> None:
         "b on linear/elpv: failed. out of memory",
         "elpv: 1 unreadable image excluded.",
         "elpv: at most 50 images per split (--limit).",
+    ]
+
+
+def test_notes_say_how_much_of_test_train_holds() -> None:
+    split = {"classes": 2, "duplicates": 0}
+    report = DataReport(
+        images=10,
+        classes=2,
+        split_source="names of folders",
+        splits={
+            name: SplitReport(images=images, **split)
+            for name, images in (("train", 4), ("val", 2), ("test", 3), ("night", 1))
+        },
+        shared=(
+            SharedImages(split="val", other="train", images=2),
+            SharedImages(split="test", other="train", images=2),
+            SharedImages(split="test", other="val", images=1),
+            SharedImages(split="night", other="train", images=1),
+        ),
+    )
+    records = [record(name, dataset=dataset(report=report)) for name in ("a", "b")]
+    assert board_notes(make_board(records)) == [
+        "elpv: 1 of 1 images of night is byte-identical to images of train.",
+        "elpv: 2 of 3 images of test are byte-identical to images of train.",
     ]
 
 

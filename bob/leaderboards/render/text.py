@@ -182,7 +182,8 @@ def params_text(params: int | None) -> str:
 def board_notes(board: Board) -> list[str]:
     """Return what a reader must know beside the values.
 
-    Failures, undefined values, unreadable images, limits, published tables, records set aside.
+    Failures, undefined values, unreadable images, test images that train holds too, limits,
+    published tables, records set aside.
     """
     conditions = condition_note(cell.column.dataset for cell in board.cells)
     return [
@@ -194,6 +195,7 @@ def board_notes(board: Board) -> list[str]:
         *_missing_values(board.cells),
         *_not_applicable(board.records),
         *unreadable_images(board.records),
+        *_images_of_train(board.records),
         *_dataset_limits(board.records),
         *_published(board.records),
         *_set_aside(board.set_aside),
@@ -275,6 +277,24 @@ def unreadable_images(records: Sequence[Record]) -> list[str]:
         if count:
             noun = "image" if count == 1 else "images"
             lines.add(f"{record.dataset_name}: {count} unreadable {noun} excluded.")
+    return sorted(lines)
+
+
+def _images_of_train(records: Sequence[Record]) -> list[str]:
+    """Return how many images of each test set are in train too, which raises scores, if any."""
+    lines: set[str] = set()
+    for record in records:
+        report = record.dataset.report if record.dataset else None
+        if report is None:
+            continue
+        for shared in report.shared:
+            if shared.other == "train" and shared.split not in ("train", "val"):
+                images = f"{shared.images:,} of {report.splits[shared.split].images:,} images"
+                verb = "is" if shared.images == 1 else "are"
+                lines.add(
+                    f"{record.dataset_name}: {images} of {shared.split} {verb} byte-identical to "
+                    "images of train."
+                )
     return sorted(lines)
 
 
