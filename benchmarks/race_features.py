@@ -16,7 +16,7 @@ images are stored in the cache folder, and races read them. Printed for each tas
   shows as statistically tied with it (exact McNemar, or sign flips for retrieval, after Holm's
   correction for the comparisons with the winner); `uncorrected_tie_survives` is the same without
   the correction;
-- `zone`, the mean of the leads that races let go of;
+- `zone`, the mean of the zones that races state;
 - `median_images` and `most_images`, the images × backbones embedded, of those of the full run;
 - `tied`, the backbones that the test without correction does not tell from the best on all images
   that a race scores, if it drops nothing (that of the first seed), and `tied_images`, what the
@@ -50,8 +50,10 @@ from bob.engine.local import LocalEngine
 from bob.engine.racing.contest import Contest, ContestResult, RaceSettings
 from bob.engine.racing.schedule import RaceStep
 from bob.errors import NotApplicableError, UndefinedError
+from bob.features.store import Features
 from bob.leaderboards.per_example import per_example_values
 from bob.numerics.arrays import Doubles
+from bob.numerics.memo import Memo
 from bob.plan import Plan, Workspace, make_plan, make_workspace
 from bob.registry import load_registry
 from bob.specs.yaml import plain
@@ -65,6 +67,8 @@ NSFW = "resnet50thin_opennsfw"
 SIDES_PX = (64, 96)
 OUTPUTS = ("default", "mean_patch@-2", "mean_patch@-3", "mean_patch@-4")
 ERROR = 0.05
+FULL_SPLITS: Memo[Features] = Memo(256)
+"""Features of full splits, which all races read."""
 QUICK_SIDES_PX, QUICK_OUTPUTS = (64,), ("default", "mean_patch@-3")
 
 
@@ -106,6 +110,7 @@ class RememberedContest(Contest):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.blocks.full = FULL_SPLITS
         name = f"{self.task.name}-{self.dataset}-{self.settings.seed}.npz"
         self._path, self._is_changed = self.folder / name, False
         self._keys = {cell.backbone: cell.key for cell in self.cells}

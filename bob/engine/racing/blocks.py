@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal, cast
 
@@ -37,12 +37,13 @@ class RaceBlocks:
     workspace: Workspace
     steps: Sequence[RaceStep]
     seed: int
+    full: Memo[Features] = field(default_factory=lambda: Memo(KEPT_SPLITS))
+    """Features of full splits, by the digest of their key."""
 
     def __post_init__(self) -> None:
         self.store: FeatureStore = self.workspace.places.features()
         self._splits: dict[tuple[str, int], Split] = {}
         self._orders: dict[tuple[str, str], Ints] = {}
-        self._full: Memo[Features] = Memo(KEPT_SPLITS)
 
     def passes(
         self, counts: Mapping[str, int], specs: Mapping[str, BackboneSpec]
@@ -157,7 +158,7 @@ class RaceBlocks:
         key, full = self._key(spec, images), self._key(spec, ImageSet(images.split))
         if self._is_stored(key) or not self._is_stored(full):
             return self.store.read(key)
-        features = self._full.result((full.digest(),), lambda: self.store.read(full))
+        features = self.full.result((full.digest(),), lambda: self.store.read(full))
         return features.view(self._positions(images))
 
     def _positions(self, images: ImageSet) -> Ints:
