@@ -69,7 +69,7 @@ def race_matrix(
     survivors = sorted(np.flatnonzero(race.active).tolist(), key=lambda i: (-race.sums[i], i))
     scored = sum(drop.examples for drop in race.drops) + len(survivors) * race.seen
     return RaceResult(
-        tuple(survivors), tuple(race.drops), race.seen, race.sums, scored, race.margin
+        tuple(survivors), tuple(race.drops), race.seen, race.sums, scored, race.claimed_margin
     )
 
 

@@ -137,6 +137,11 @@ class Race:
         self._rivals, self._stakes = np.zeros(0, np.int64), np.zeros((self.count, 0))
         self._renewal = FIRST_STAKES
 
+    @property
+    def claimed_margin(self) -> float:
+        """The margin that the claim names."""
+        return self.margin
+
     def look(self, values: Bools | Doubles) -> list[Drop]:
         """Add a block of examples, and drop and return what is rejected after it.
 

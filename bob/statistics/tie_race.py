@@ -27,14 +27,17 @@ way, for each other. A protector is dropped only if all that were dropped before
 those that stay, so that small differences do not add up over a chain of drops.
 
 **Protectors.** The first is the leader of the first look at which LEAST_FIRST examples are seen;
-each further one is the first later leader of a look at which twice as many are. A set of several
-has most of the weight: they all stay then, nearly always, and cost their images, but each other
-backbone is dropped for those that turn out best, at hardly more than 1 / a. Where few backbones
-race, a protector that has to stay costs more, and single ones have more of the weight.
+each further one is the first other leader of a later look. The set of all has most of the weight:
+they all stay then, nearly always, and cost their images, but each other backbone is dropped for
+those that turn out best, at hardly more than 1 / a. Of three, one may be dropped for the other two
+with more evidence. Where few backbones race, a protector that has to stay costs more, and single
+ones have more of the weight.
 
-**Stakes.** They maximise the mean logarithm so far, to second order, with PRIORS examples of a tie
-added. The capital is split evenly among the numbers of these examples: with few, stakes are right
-for backbones that are far behind; with many, for ties.
+**Stakes.** They maximise the mean logarithm so far, to second order, with q / PRIOR_GAP^2 examples
+of a tie added, q being the mean square of a difference. This shrinks a mean as if differences were
+normal, and leads had a standard deviation of PRIOR_GAP: by 200 to 300 examples where answers are
+right or wrong and a fifth to a quarter of them differ, and by 3 to 40 average precisions, which
+differ less.
 
 **Least values.** Where no value of the next examples can be below l, no factor is below 1 - (sum of
 b_p) (1 - l / (1 - m)), so that stakes may be larger in proportion (`Race.least`).
@@ -42,7 +45,13 @@ b_p) (1 - l / (1 - m)), so that stakes may be larger in proportion (`Race.least`
 **Zone.** It is given, or set at the first look at which LEAST_ZONE examples are seen: the smallest
 lead that a one-sided paired test at the level of 5 % of the examples of a full run would call
 significant (`least_significant_lead`), if two backbones differ as pairs of the better half do so
-far. Until then bets are placed with m = 0, which are less favourable than with any zone.
+far. Until then bets are placed with m = 0, which are less favourable than with any zone. Average
+precisions differ less as the gallery grows, and so does a significant lead. For values other than 0
+and 1, the zone is set again at each look at which LEAST_ZONE further examples are seen, from these
+alone, for the examples that follow. G_jp then says that j is better than p by m_t or more at each
+example t, m_t being the zone that earlier examples have set for it, so that the capital stays a
+supermartingale. The claim becomes that at one example at least, the best backbone leads some
+survivor by less than the zone for it, and so by less than the largest (`TieRace.claimed_margin`).
 """
 
 from collections.abc import Mapping
@@ -61,7 +70,7 @@ from bob.statistics.racing import (
     limited_stakes,
 )
 
-MANY_SETS = {0b001: 0.01, 0b010: 0.01, 0b100: 0.01, 0b011: 0.1, 0b111: 0.87}
+MANY_SETS = {0b011: 0.1, 0b101: 0.1, 0b110: 0.1, 0b111: 0.7}
 """Weights of sets of protectors, by the bits of their numbers, where many backbones race."""
 FEW_SETS = {0b01: 0.3, 0b10: 0.3, 0b11: 0.4}
 MANY = 12
@@ -69,21 +78,15 @@ MANY = 12
 LEAST_FIRST = 20
 """Examples seen before a protector is appointed."""
 LEAST_ZONE = 40
-"""Examples seen before the zone is set."""
-PRIORS = (60, 240)
-"""Examples without a difference by which stakes are shrunk to those for a tie."""
+"""Examples from which the zone is set at least."""
+PRIOR_GAP = 0.03
+"""Standard deviation of leads by which stakes are shrunk to those for a tie."""
 CORRELATION = 0.5
-"""Of the differences of two protectors from a third backbone, in the examples of `PRIORS`."""
+"""Of the differences of two protectors from a third backbone, in the examples of the prior."""
 MOST_STAKED = 0.99
 """Share of the capital that may be lost at one example."""
 NORMAL = 1.644854
 """The quantile 0.95 of the normal distribution."""
-GALLERY_GROWTH = 0.5
-"""By how much smaller differences of average precisions may be in the gallery of a full run.
-
-On sample images the root mean square of those of two good backbones is 0.5 to 0.9 times that in
-the first galleries of a race.
-"""
 LEAST_DISCORDANT = 5
 """Discordant examples of which a significant lead has at least: 1 / 2^5 < 0.05 < 1 / 2^4."""
 WIDEST_ZONE = 0.9
@@ -104,8 +107,6 @@ class TieRace(Race):
     """Examples of a full run, whose ties are let go."""
     _protectors: Ints = field(init=False)
     """(P,) backbones."""
-    _appointed: int = field(init=False, default=0)
-    """Examples seen when the last protector was appointed."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -116,13 +117,22 @@ class TieRace(Race):
             )
         self._sets: Mapping[int, float] = MANY_SETS if self.count >= MANY else FEW_SETS
         self._protectors = np.zeros(0, np.int64)
-        self._log_capital = np.zeros((self.count, len(self._sets), len(PRIORS)))
+        self._log_capital = np.zeros((self.count, len(self._sets)))
         self._highest = np.full((1, self.count), -np.inf)
         """(2^P, K) the most evidence so far of each set of protectors, by its bits; logarithms."""
         self._are_answers = True
         self._square = 0.0
-        self._has_zone = self.margin < 0
+        """Mean square difference of two backbones, by which stakes are shrunk."""
+        self._sets_zone = self.margin == 0
+        self._zone_seen, self._zone_products = 0, self._products.copy()
+        """Examples seen when the zone was set, and the sums of products of values then."""
+        self._claimed = self.margin
         self._stakes = np.zeros((*self._log_capital.shape, 0))
+
+    @property
+    def claimed_margin(self) -> float:
+        """Minus the largest zone so far."""
+        return self._claimed
 
     def add(self, values: Bools | Doubles) -> None:
         """Add a block of examples, values (B, K), then appoint a protector if it is time."""
@@ -141,10 +151,12 @@ class TieRace(Race):
         The one with the largest sum of values is not among them.
         """
         may_drop = self._highest >= self._threshold()
+        candidates = self.active & may_drop.any(0)
+        candidates[self._leader()] = False
         active, gone = self.active.copy(), [drop.backbone for drop in self.drops]
         by_sum = np.argsort(self.sums, kind="stable")
         rejected = []
-        for j in by_sum[active[by_sum] & (by_sum != self._leader())].tolist():
+        for j in by_sum[candidates[by_sum]].tolist():
             left = active & (np.arange(self.count) != j)
             if may_drop[self._staying(left)][[*gone, j]].all():
                 active = left
@@ -182,31 +194,35 @@ class TieRace(Race):
         """Make the leader a protector if it is time."""
         leader, limit = self._leader(), max(self._sets).bit_length()
         is_complete = len(self._protectors) == limit or leader in self._protectors
-        if is_complete or self.seen < max(LEAST_FIRST, 2 * self._appointed):
+        if is_complete or self.seen < LEAST_FIRST:
             return
         self._protectors = np.append(self._protectors, leader)
         self._highest = np.concatenate([self._highest, self._highest])
         self._stakes = np.zeros((*self._log_capital.shape, len(self._protectors)))
-        self._appointed = self._renewal = self.seen
+        self._renewal = self.seen
 
     def _set_zone(self) -> None:
-        """Set the zone if it is time, and before it the mean square of the stakes' prior."""
-        is_time = self.seen >= LEAST_ZONE and not self._has_zone
+        """Set the zone if it is time, and the mean square of the stakes' prior."""
+        is_time = self._sets_zone and self.seen - self._zone_seen >= LEAST_ZONE
         if self._square and not is_time:
             return
         self._square = self._mean_square()
         if is_time:
             lead = least_significant_lead(self._square, self.examples, self._are_answers)
-            self.margin, self._has_zone = -min(WIDEST_ZONE, lead), True
+            self.margin = -min(WIDEST_ZONE, lead)
+            self._claimed = min(self._claimed, self.margin)
+            self._sets_zone = not self._are_answers
+            self._zone_seen, self._zone_products = self.seen, self._products.copy()
             self._renewal = max(self.seen, FIRST_STAKES)
 
     def _mean_square(self) -> float:
-        """Return the mean square difference of pairs of the better half so far."""
+        """Return the mean square difference of pairs of the better half since the last zone."""
         best_first = np.argsort(np.where(self.active, -self.sums, np.inf), kind="stable")
         half = best_first[: max(2, int(self.active.sum()) // 2)]
-        own, products = np.diag(self._products)[half], self._products[np.ix_(half, half)]
+        products = (self._products - self._zone_products)[np.ix_(half, half)]
+        own = np.diag(products)
         squares = own[:, None] + own - 2 * products
-        return float(squares[np.triu_indices(len(half), 1)].mean()) / self.seen
+        return float(squares[np.triu_indices(len(half), 1)].mean()) / (self.seen - self._zone_seen)
 
     def _bet(self, block: Doubles) -> None:
         """Multiply the capitals by their factors at each example of a block (B, K)."""
@@ -214,14 +230,13 @@ class TieRace(Race):
             return
         most = MOST_STAKED / (1 - min(HIGHEST_LEAST, self.least / (1 + self.margin)))
         takes_part = self.active[:, None] & self.active[self._protectors]
-        stakes = limited_stakes(self._stakes, most) * takes_part[:, None, None]
+        stakes = limited_stakes(self._stakes, most) * takes_part[:, None]
         gains = block[:, None, self._protectors] - block[:, :, None]
         gains = (gains - self.margin) / (1 + self.margin)
-        growth = np.log1p(np.einsum("ksmp,bkp->bksm", stakes, gains))
+        growth = np.log1p(np.einsum("ksp,bkp->bks", stakes, gains))
         paths = self._log_capital + np.cumsum(growth, axis=0)
         self._log_capital = paths[-1]
-        of_sets = np.logaddexp.reduce(paths, axis=-1) - np.log(len(PRIORS))
-        self._highest[1:] = np.maximum(self._highest[1:], self._evidence(of_sets).max(0).T)
+        self._highest[1:] = np.maximum(self._highest[1:], self._evidence(paths).max(0).T)
 
     def _evidence(self, of_sets: Doubles) -> Doubles:
         """Return (B, K, 2^P - 1) the evidence of sets that stay, of capitals (B, K, S) of sets."""
@@ -237,27 +252,31 @@ class TieRace(Race):
         return bits & (len(self._highest) - 1)
 
     def _renew_stakes(self) -> None:
-        """Choose the stakes (K, S, M, P) by the examples so far, for each set and prior."""
-        self._stakes[:] = 0
-        staying = self._staying(self.active)
-        for at, bits in enumerate(self._sets):
-            members = [i for i in range(len(self._protectors)) if bits >> i & 1]
-            if members and not self._so_far(bits) & ~staying:
-                for number, prior in enumerate(PRIORS):
-                    self._stakes[:, at, number, members] = self._best_stakes(members, prior)
+        """Choose the stakes (K, S, P) by the examples so far, for each set."""
+        may_bet = self.active[:, None] & (self._protectors != np.arange(self.count)[:, None])
+        of_sets = may_bet[:, None] & self._members()
+        mean, square = (np.repeat(each, len(self._sets), 0) for each in self._moments_with_prior())
+        stakes = best_stakes(mean, square, of_sets.reshape(mean.shape), np.inf)
+        self._stakes = stakes.reshape(of_sets.shape)
         self._renewal = self.seen + max(FIRST_STAKES, self.seen // RENEWAL)
 
-    def _best_stakes(self, members: list[int], prior: int) -> Doubles:
-        """Return the stakes (K, R) on some protectors, before they are limited."""
-        protectors, zone, n = self._protectors[members], -self.margin, self.seen + prior
+    def _members(self) -> Bools:
+        """Return (S, P) which protectors are in each set, of sets of which all so far stay."""
+        bits = np.array([self._so_far(each) for each in self._sets])[:, None]
+        stays = bits & ~self._staying(self.active) == 0
+        return np.asarray(stays & (bits >> np.arange(len(self._protectors)) & 1 > 0))
+
+    def _moments_with_prior(self) -> tuple[Doubles, Doubles]:
+        """Return the means (K, P) and mean products (K, P, P) of gains so far, with the prior."""
+        prior = self._square / PRIOR_GAP**2
+        protectors, zone, n = self._protectors, -self.margin, self.seen + prior
         mean = (self.sums[protectors] - self.sums[:, None]) / n
-        of_prior = CORRELATION + (1 - CORRELATION) * np.eye(len(members))
+        of_prior = CORRELATION + (1 - CORRELATION) * np.eye(len(protectors))
         square = (self._difference_products(protectors) + prior * self._square * of_prior) / n
         square += zone * (mean[:, :, None] + mean[:, None]) + zone**2
-        square += 1e-12 * np.eye(len(members))
-        may_bet = self.active[:, None] & (protectors != np.arange(self.count)[:, None])
+        square += 1e-12 * np.eye(len(protectors))
         scale = 1 - zone
-        return best_stakes((mean + zone) / scale, square / scale**2, may_bet, np.inf)
+        return (mean + zone) / scale, square / scale**2
 
     def _difference_products(self, protectors: Ints) -> Doubles:
         """Return (K, R, R) the sums of products of the protectors' differences from each."""
@@ -271,11 +290,10 @@ def least_significant_lead(square: float, examples: int, are_answers: bool) -> f
 
     square: mean squared difference of two backbones' values. For right and wrong answers this is
     the share of discordant examples, and the test is the exact one of McNemar; for average
-    precisions, 1.64 standard errors are a significant lead, which are smaller in the gallery of a
-    full run (`GALLERY_GROWTH`).
+    precisions, 1.64 standard errors are a significant lead.
     """
     if not are_answers:
-        return float(GALLERY_GROWTH * NORMAL * np.sqrt(square / examples))
+        return float(NORMAL * np.sqrt(square / examples))
     discordant = max(LEAST_DISCORDANT, round(square * examples))
     fewer = np.arange(discordant // 2 + 1)
     significant = bdtr(fewer, discordant, 0.5) < 0.05

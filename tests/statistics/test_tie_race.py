@@ -1,6 +1,7 @@
 """Races that let go of ties: the zone, evidence for protectors, and what may be dropped together.
 
-The first protector is the first backbone, the leader of a first block of two examples.
+The first protector is the first backbone, the leader of a first block of two examples. Their mean
+squared difference is 1/2: stakes are shrunk by 1/2 / 0.05 = 10 examples.
 """
 
 import itertools
@@ -23,7 +24,7 @@ FIRST_BLOCK = np.array([[True, False], [True, True]])
 def early_protectors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tie_race, "LEAST_FIRST", 2)
     monkeypatch.setattr(tie_race, "LEAST_ZONE", 2)
-    monkeypatch.setattr(tie_race, "PRIORS", (10,))
+    monkeypatch.setattr(tie_race, "PRIOR_GAP", 0.05**0.5)
 
 
 def capital(differences: Sequence[float], zone: float, least: float = 0.0) -> float:
@@ -33,7 +34,7 @@ def capital(differences: Sequence[float], zone: float, least: float = 0.0) -> fl
     race.least = least
     for d in differences:
         race.add(np.array([[max(d, 0) + least, max(-d, 0) + least]]))
-    return math.exp(race._log_capital[1, 0, 0])
+    return math.exp(race._log_capital[1, 0])
 
 
 def loop(differences: Sequence[float], zone: float, prior: int, most: float) -> float:
@@ -55,18 +56,25 @@ def test_the_capital_is_that_of_a_loop_over_examples() -> None:
     assert capital(differences, 0.2) == pytest.approx(loop(differences, 0.2, 10, 0.99))
 
 
-def test_the_capital_is_split_among_stakes_that_are_shrunk_by_few_and_many_examples(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize(("scale", "prior"), [(1.0, 10), (0.1, 0.1)])
+def test_stakes_are_shrunk_by_fewer_examples_where_values_differ_little(
+    scale: float, prior: float
 ) -> None:
-    """The evidence is half the capital of each; a race of two has 0.7 of the weight until then."""
-    monkeypatch.setattr(tie_race, "PRIORS", (2, 50))
+    """The mean squared difference of the first two examples is scale^2 / 2, of which 0.05 is one
+    example of the prior.
+    """
     race = TieRace(2, 1e-9, -0.2, certified="tie", examples=100)
-    race.add(FIRST_BLOCK)
-    differences = [1, 0] * 12
-    for d in differences:
-        race.add(np.array([[d == 1, False]]))
-    capitals = [loop(differences, 0.2, prior, 0.99) for prior in (2, 50)]
-    assert math.exp(race.log_evidence()[1]) == pytest.approx(0.7 * np.mean(capitals))
+    race.add(FIRST_BLOCK * scale)
+    race._renew_stakes()
+    assert race._stakes[1, 0, 0] == pytest.approx(stake([scale, 0], 0.2, prior))
+
+
+def stake(differences: Sequence[float], zone: float, prior: float) -> float:
+    """Return the best stake, of these differences and examples of the prior."""
+    seen = np.array(differences)
+    n = len(seen) + prior
+    mean, square = seen.sum() / n, (seen @ seen + prior * (seen @ seen) / len(seen)) / n
+    return float((mean + zone) * (1 - zone) / (square + 2 * zone * mean + zone**2))
 
 
 def test_stakes_may_be_higher_where_no_value_is_low() -> None:
@@ -92,6 +100,20 @@ def test_the_expected_capital_is_one_where_the_lead_is_the_zone(
     """Over all sequences of independent, equally likely values with minus the zone as mean."""
     sequences = itertools.product(values, repeat=3)
     assert np.mean([capital(list(each), zone) for each in sequences]) == pytest.approx(1)
+
+
+def test_the_expected_capital_is_one_where_the_lead_is_each_zone_that_is_set() -> None:
+    """Over all sequences in which the lead is a tenth above or below the zone, equally likely."""
+    capitals, zones = [], set()
+    for signs in itertools.product((-0.1, 0.1), repeat=8):
+        race = TieRace(2, 1e-9, certified="tie", examples=100)
+        race.add(np.array([[0.7, 0.5]] * 2))
+        for pair in np.reshape(signs, (4, 2)):
+            race.add(np.stack([[0.5, 0.5], 0.5 - race.margin + pair], axis=1))
+        capitals.append(math.exp(race._log_capital[1, 0]))
+        zones.add(race.margin)
+    assert np.std(capitals) > 0.1 and len(zones) > 2
+    assert np.mean(capitals) == pytest.approx(1)
 
 
 def test_evidence_is_rarely_large_whoever_is_appointed() -> None:
@@ -129,6 +151,25 @@ def test_a_race_without_a_zone_lets_go_of_leads_that_are_not_significant() -> No
     assert race.margin == pytest.approx(-0.14)
 
 
+def test_where_values_differ_less_and_less_so_does_the_zone_and_the_largest_is_claimed() -> None:
+    """Mean squares of 0.04, then 0.01: leads of 1.644854 · 0.2 / 10 and half of that, as each zone
+    is set from the examples after the last one.
+    """
+    race = TieRace(2, 0.05, certified="tie", examples=100)
+    race.add(np.array([[0.7, 0.5]] * 2))
+    assert race.margin == pytest.approx(-0.03289708)
+    race.add(np.array([[0.6, 0.5]] * 2))
+    assert race.margin == pytest.approx(-0.01644854)
+    assert race.claimed_margin == pytest.approx(-0.03289708)
+
+
+def test_the_zone_of_right_answers_is_set_once() -> None:
+    race = TieRace(2, 0.05, certified="tie", examples=100)
+    race.add(FIRST_BLOCK)
+    race.add(np.array([[True, True]] * 40))
+    assert race.margin == race.claimed_margin == pytest.approx(-0.14)
+
+
 @pytest.mark.parametrize("discordant", [5, 20, 50, 51])
 def test_the_smallest_significant_lead_is_that_of_a_one_sided_binomial_test(
     discordant: int,
@@ -140,10 +181,8 @@ def test_the_smallest_significant_lead_is_that_of_a_one_sided_binomial_test(
 
 
 def test_leads_of_other_values_are_compared_with_their_standard_error() -> None:
-    """Half of 1.644854 standard errors, of the root of 0.04 / 100, as galleries grow; copies need
-    5 examples of 200.
-    """
-    assert least_significant_lead(0.04, 100, are_answers=False) == pytest.approx(0.01644854)
+    """1.644854 standard errors, of the root of 0.04 / 100; copies need 5 examples of 200."""
+    assert least_significant_lead(0.04, 100, are_answers=False) == pytest.approx(0.03289708)
     assert least_significant_lead(0.0, 200, are_answers=True) == 5 / 200
 
 

@@ -208,7 +208,7 @@ class Contest:
             name: self.blocks.images(step.counts, self.plan.backbones[name])
             for name, step in last.items()
         }
-        return ContestResult(survivors, tuple(dropped), images, has_ended, race.margin)
+        return ContestResult(survivors, tuple(dropped), images, has_ended, race.claimed_margin)
 
     def lacking(self, backbone: str) -> tuple[int, int]:
         """Return the images of splits that are not stored in full, and those of their samples.
