@@ -10,10 +10,12 @@ from pathlib import Path
 import torch
 
 from bob.backbones.backbone import Backbone, Embedded
+from bob.backbones.loaders.onnx import OnnxFeatures
 from bob.extraction.device import device_name, peak_mib, threads
 from bob.extraction.machine_load import LoadMeter
 from bob.extraction.runtimes.autotune import Tuned, TuningImages, follow, timed_images, tune
 from bob.extraction.runtimes.choices import ChoiceFile, choice_file
+from bob.extraction.runtimes.memory import release_freed_memory
 from bob.extraction.runtimes.runtime import Runtime
 from bob.extraction.runtimes.stated import RuntimeChoice
 from bob.features.shard import Effort
@@ -133,11 +135,13 @@ class Embedder:
             file = self._choice_file(backbone, outputs)
             if file and self.shares_choice:
                 tuned = self._shared(file, backbone, images)
+                _release_unused(tuned)
                 self._ready[key] = _DeviceRuntime(tuned, MAX_TUNINGS)
                 return self._ready[key].tuned.runtime
             saved = file.load() if file and ready is None else None
             before = ready.tuned if ready else None
             tuned = tune(backbone, images, self.runtime, self.batch_size, saved, before)
+            _release_unused(tuned)
             is_timed = len(crops) >= timed_images(backbone)
             is_good = tuned.is_settled and tuned.choice != saved and is_timed
             if file and tuned.choice and is_good:
@@ -173,6 +177,17 @@ class Embedder:
         forward, geometry = backbone.forward_facts(), backbone.geometry.facts()
         device, precision = backbone.device, backbone.precision
         return choice_file(self.cache, forward, geometry, outputs, device, precision)
+
+
+def _release_unused(tuned: Tuned) -> None:
+    """Return to the system what tuning took: graphs, and the sessions of an ONNX file.
+
+    The sessions are those of eager embedding, which is not used while another runtime is.
+    """
+    module = tuned.runtime.backbone.module
+    if tuned.runtime.name != "eager" and isinstance(module, OnnxFeatures):
+        module.close()
+    release_freed_memory()
 
 
 def _agreed(file: ChoiceFile, backbone: Backbone, images: TuningImages) -> Tuned:

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from bob.backbones.backbone import Embedded
+from bob.datasets.content.target_cache import forget_targets
 from bob.datasets.dataset import Split
 from bob.errors import BobError, ChangedImageError, StoreError, UnreadableImageError
 from bob.extraction.accumulators import Accumulator
@@ -122,6 +123,7 @@ def run_pass(
             queue.close()
     for key in keys:
         store.sweep(key)
+    forget_targets()
     release_freed_memory()  # each thread keeps its own, which the next pass's threads cannot use
 
 

@@ -5,6 +5,7 @@ Statistics are compared with a direct float64 computation over all images at onc
 
 import dataclasses
 import json
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from bob.datasets.content.target_cache import TargetCache
 from bob.datasets.dataset import Split
 from bob.errors import ConfigError
 from bob.extraction import blocks, passes
@@ -369,6 +371,57 @@ def test_rows_beside_stored_shards_are_not_kept_in_memory(
     monkeypatch.setattr(passes, "_RowSink", Watched)
     embed(split, store, member(target))
     assert max(collected) == 4 and store.missing(target.key) == []
+
+
+@dataclasses.dataclass(frozen=True)
+class LiveMaps:
+    """Notes how many bytes of maps are in memory whenever some are summed."""
+
+    maps: list["weakref.ref[NDArray[Any]]"]
+    live_bytes: list[int]
+
+    def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
+        return {"none": np.zeros(0)}
+
+    def update(self, statistics: Any, positions: Any, features: NDArray[Any]) -> None:
+        self.maps.append(weakref.ref(features if features.base is None else features.base))
+        alive = [maps for maps in (reference() for reference in self.maps) if maps is not None]
+        self.live_bytes.append(sum(maps.nbytes for maps in alive))
+
+    def merge(self, parts: Sequence[Arrays]) -> Arrays:
+        return parts[0]
+
+
+@pytest.mark.parametrize("backbones", [1, 3])
+def test_maps_in_memory_do_not_grow_with_the_images(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch, backbones: int
+) -> None:
+    """They are those of one block of five images of one backbone, released before the next."""
+    monkeypatch.setattr(blocks, "BLOCK_IMAGES", 5)
+    most = []
+    for count in (10, 100):
+        images, noted = random_split(count), LiveMaps([], [])
+        names = [f"{count} images {number}" for number in range(backbones)]
+        targets = [Target(GRID, statistics_key(images, name), noted) for name in names]
+        embed(images, store, *map(member, targets))
+        assert len(noted.live_bytes) == backbones * count / 5
+        most.append(max(noted.live_bytes))
+    assert most == [5 * GRID_BYTES] * 2
+
+
+def test_targets_are_forgotten_after_a_pass(split: Split, store: FeatureStore) -> None:
+    reads: list[int] = []
+
+    def read(position: int) -> NDArray[Any]:
+        reads.append(position)
+        return np.zeros(1)
+
+    cache = TargetCache(read)
+    cache(7)
+    cache(7)
+    embed(split, store, member(statistics_target(split)))
+    cache(7)
+    assert reads == [7, 7]
 
 
 def test_an_accumulator_that_fails_is_a_failure_of_its_backbone(

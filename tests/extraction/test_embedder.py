@@ -4,9 +4,11 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from bob.backbones.card import load_backbone
+from bob.backbones.loaders.onnx import OnnxFeatures
 from bob.extraction.embedder import Embedder
 from bob.registry import load_registry
 from bob.specs import DEFAULT
@@ -42,3 +44,21 @@ def test_decoding_is_not_held_for_a_baseline() -> None:
     entry = load_registry().backbones["raw_pixels"]
     backbone = load_backbone(entry, "cpu", "float32", offline=True)
     assert holds(Embedder([backbone], batch_size=2), 224) == 0
+
+
+@pytest.mark.parametrize(("runtime", "is_open"), [("eager", True), ("openvino", False)])
+def test_an_onnx_file_has_a_session_where_it_embeds_itself(
+    tmp_path: Path, runtime: str, is_open: bool
+) -> None:
+    """It opens again where its features are asked for, with the same ones."""
+    graph = {"output": "pooled", "layout": "NCHW", "channels": "RGB"}
+    backbone = load(spec(write_graph(tmp_path, ("batch", 3, 4, 4), False), graph=graph))
+    crops = random_crops(3, 4)
+    before = backbone.embed(crops, [DEFAULT])[DEFAULT]
+    embedded, _ = Embedder([backbone], runtime=runtime, batch_size=2).embed(
+        0, crops, [DEFAULT], [DEFAULT]
+    )
+    np.testing.assert_allclose(embedded[DEFAULT], before, rtol=1e-5, atol=1e-6)
+    assert isinstance(backbone.module, OnnxFeatures)
+    assert (backbone.module.session is not None) == is_open
+    np.testing.assert_array_equal(backbone.embed(crops, [DEFAULT])[DEFAULT], before)

@@ -82,10 +82,19 @@ class OnnxFeatures(nn.Module):
             rows, grid = self._rows_and_grid(values)
             read = {DEFAULT: rows, GRID: grid}
         else:
+            if self.session is None:
+                self.session = open_session(self.serialised)
             (read_rows,) = self._run(self.session, [self.graph.output], values)
             read = {DEFAULT: read_rows}
         read[DEFAULT] = without_unit_axes(read[DEFAULT])
         return {output: torch.from_numpy(read[output]).float().to(x.device) for output in outputs}
+
+    def close(self) -> None:
+        """Release the sessions, whose memory is several times that of the weights.
+
+        The next call opens what it needs again.
+        """
+        self.session = self._of_grids = None
 
     def _rows_and_grid(self, values: NDArray[np.float32]) -> list[NDArray[np.float32]]:
         """Return the features, and the grid (B, H', W', D)."""

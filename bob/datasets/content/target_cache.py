@@ -1,6 +1,7 @@
 """A cache of the targets of pixels: several backbones of a pass read the same ones in turn."""
 
 import threading
+import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
@@ -10,6 +11,13 @@ from numpy.typing import NDArray
 CACHE_BYTES = 96 * 2**20
 """Most bytes that are kept: masks of a block of 256 images of 400 x 450 pixels."""
 ArrayT = TypeVar("ArrayT", bound=NDArray[Any])
+_CACHES: "weakref.WeakSet[TargetCache[Any]]" = weakref.WeakSet()
+
+
+def forget_targets() -> None:
+    """Empty all caches: after a pass, other images are read."""
+    for cache in list(_CACHES):
+        cache.clear()
 
 
 class TargetCache(Generic[ArrayT]):
@@ -20,6 +28,13 @@ class TargetCache(Generic[ArrayT]):
         self._targets: OrderedDict[int, ArrayT] = OrderedDict()
         self._bytes = 0
         self._lock = threading.Lock()
+        _CACHES.add(self)
+
+    def clear(self) -> None:
+        """Forget what was read."""
+        with self._lock:
+            self._targets.clear()
+            self._bytes = 0
 
     def __call__(self, position: int) -> ArrayT:
         """Return the target of an image, which is read-only."""
