@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from bob.datasets.boxes import BoxSets, ImageBoxes
 from bob.datasets.dataset import Dataset, Split
-from bob.errors import DatasetError, NotApplicableError
+from bob.errors import DatasetError, NotApplicableError, UndefinedError
 from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
@@ -220,8 +220,12 @@ class BoxMatchSums:
 
     @functools.cached_property
     def heads(self) -> list[BoxHeads]:
-        """The heads of every strength, or of the chosen one."""
+        """The heads of every strength or of the chosen one; UndefinedError without objects."""
         sums, strengths = self._sums_and_strengths()
+        if not self.known.any():
+            raise UndefinedError(
+                "no train image has an object that counts: crowds and difficult ones do not"
+            )
         classes, boxes = (ridge_path(of, strengths) for of in box_sums(sums))
         return [BoxHeads(*of, self.known) for of in zip(classes, boxes, strict=True)]
 

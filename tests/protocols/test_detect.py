@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from bob.cli import main
 from bob.datasets.boxes import ImageBoxes
 from bob.datasets.dataset import Dataset, Split
-from bob.errors import NotApplicableError
+from bob.errors import NotApplicableError, UndefinedError
 from bob.metrics.boxes import box_ap, box_ap_50
 from bob.numerics.dense.box_matching import RIGHT
 from bob.outcomes import BoxMatches
@@ -153,6 +153,13 @@ def test_classes_without_train_boxes_are_never_predicted() -> None:
     data = box_dataset(boxes, CLASSES + 1)
     result = solved(data, noise, ONE)
     assert set(np.unique(result.outcome.labels)) <= {-1, *range(CLASSES)}
+
+
+def test_train_images_without_objects_that_count_are_named() -> None:
+    crowd = image_boxes([[0, 0, 100, 100]], [0], crowds=[True])
+    data = box_dataset({"train": [crowd] * 4, "test": [tiled(np.random.default_rng(1))]}, CLASSES)
+    with pytest.raises(UndefinedError, match="no train image has an object that counts"):
+        solved(data, noise, ONE)
 
 
 def test_results_do_not_depend_on_shards() -> None:
