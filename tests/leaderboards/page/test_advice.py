@@ -3,7 +3,7 @@
 from playwright.sync_api import expect
 
 from tests.builders.leaderboard_pages import paired_results, two_tasks
-from tests.builders.leaderboard_records import facts
+from tests.builders.leaderboard_records import facts, record, task
 from tests.leaderboards.page.conftest import Opener
 
 
@@ -61,3 +61,20 @@ def test_advice_warns_of_contamination(show: Opener) -> None:
     page.locator("#filters summary").click()
     page.check("#clean")
     expect(page.locator(".winner")).to_have_text("small")
+
+
+def test_advice_says_where_a_baseline_is_better(show: Opener) -> None:
+    """Of three tasks, the baseline has the better accuracy in one, and the lower error in one."""
+    errors = task("c", metrics=("depth_rmse",))
+    records = [
+        record(name, value, task=of, family=family)
+        for name, family, values in (
+            ("net", "ssl", (0.5, 0.9, 3.0)),
+            ("other", "ssl", (0.4, 0.8, 4.0)),
+            ("pixels", "baseline", (0.6, 0.8, 2.0)),
+        )
+        for of, value in zip((task("a"), task("b"), errors), values, strict=True)
+    ]
+    advice = show(records).text("#advice")
+    assert "Use net" in advice
+    assert "a baseline has a better score in 2 of its 3 cells: a on elpv and c on elpv." in advice

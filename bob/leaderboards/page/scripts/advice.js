@@ -2,15 +2,19 @@
 // the score that the limits cost, as sentences.
 
 import {
+  ALL_BACKBONES,
   BACKBONES,
   COLUMNS,
   DATA,
   ONLY_BASELINES,
   TASKS,
   contaminated,
+  datasetOf,
   hasParams,
   hasSpeeds,
+  isBaseline,
   metricOf,
+  signOf,
   speedOf,
 } from "./data.js";
 import { choices, make, on, paragraph } from "./dom.js";
@@ -22,6 +26,7 @@ import {
   relatedTo,
   scopeText,
   summarise,
+  valueAt,
   whyUntested,
   within,
 } from "./selection.js";
@@ -133,6 +138,7 @@ function recommendation(summary, candidates) {
     ...fastestTied(pick, tied),
     ...costOfLimits(summary, pick),
     ...notComparable(),
+    ...betterBaselines(summary, pick),
     ...contaminationWarning(summary, pick),
   ];
 }
@@ -147,6 +153,18 @@ function rankText(summary, candidates) {
     : `mean z-score ${fixed(row.z, 2)}`;
   const scores = isMean ? `: ${score}, mean rank ${fixed(row.meanRank, 1)}` : "";
   return `It ranks first of ${pool} over ${scopeText(summary.columns)}${scores}.`;
+}
+
+// The cells in which a baseline has a better score than the pick.
+function betterBaselines({ columns }, pick) {
+  const isBetter = (column, b) =>
+    signOf(column) * (valueAt(column, b) - valueAt(column, pick)) > 0;
+  const baselines = ALL_BACKBONES.filter(isBaseline);
+  const lost = columns.filter((column) => baselines.some((b) => isBetter(column, b)));
+  if (!lost.length) return [];
+  const names = lost.map((column) => `${taskName(column)} on ${datasetOf(column).name}`);
+  const cells = `${lost.length} of its ${plural(columns.length, "cell")}`;
+  return [paragraph("caution", `Caution: a baseline has a better score in ${cells}: ${listed(names, 3)}.`)];
 }
 
 function contaminationWarning({ columns }, pick) {
