@@ -89,6 +89,8 @@ class Embedding:
         finally:
             listener.pass_ends()
         for member, forward in members.items():
+            for key, reason in member.failures.items():
+                self.store.record_failure(key.digest(), reason)
             if member.failure:
                 self._fail([forward], member.failure)
                 self.embedders.drop(forward.backbone)
@@ -130,12 +132,7 @@ class Embedding:
         available_mib = self.embedders.available_mib()
         group: list[Forward] = []
         used_mib = 0.0
-        for forward in whole.forwards:
-            if any(self.store.failure(digest) for digest in forward.digests()):
-                continue
-            if reason := self._earlier_failure(forward):
-                self._fail([forward], reason)
-                continue
+        for forward in filter(None, map(self._without_failed, whole.forwards)):
             try:
                 keys = [target.key for target in self._targets(whole, forward)]
                 if not any(self.store.missing(key, self.spans) for key in keys):
@@ -203,13 +200,13 @@ class Embedding:
             found.append(self.store.read_statistics(key, accumulator).arrays)
         return found
 
-    def _earlier_failure(self, forward: Forward) -> str | None:
-        """Return why statistics on which a forward depends could not be computed, if so."""
+    def _without_failed(self, forward: Forward) -> Forward | None:
+        """Return a forward without what has failed, or depends on what has; None without more."""
         for statistics in forward.statistics:
             for earlier in statistics.after:
                 if reason := self.store.failure(earlier.digest):
-                    return reason
-        return None
+                    self.store.record_failure(statistics.digest, reason)
+        return forward.narrowed({d for d in forward.digests() if not self.store.failure(d)})
 
     def _embedder(self, name: str, together: Collection[str], listener: EngineListener) -> Embedder:
         """Return the embedder of a forward pass, loaded on first use and kept for later passes."""

@@ -64,6 +64,8 @@ class Member:
     embedder: Embedder
     targets: Sequence[Target]
     failure: str | None = None
+    failures: dict[StoreKey, str] = field(default_factory=dict)
+    """Of single targets, whose statistics could not be computed; the others go on."""
 
     @property
     def outputs(self) -> list[Output]:
@@ -234,17 +236,19 @@ class _DeviceWorker:
                 for number, shard in sink.complete(block.images.stop, bad):
                     images = sink.target.key.sharding.positions(number)
                     is_planned = not any(position in images for position in changed)
-                    if is_planned and (self.skip_bad or not shard.bad):
+                    has_failed = sink.target.key in member.failures  # on another device
+                    if is_planned and not has_failed and (self.skip_bad or not shard.bad):
                         self.store.write(sink.target.key, number, shard)
         seconds = time.perf_counter() - start
         self.listener.embedded(0, Spent(write_seconds=seconds))
 
-    def _embed(self, block: ImageBlock, member: Member, sinks: "Sequence[_Sink]") -> float:
+    def _embed(self, block: ImageBlock, member: Member, sinks: "list[_Sink]") -> float:
         """Embed a block and return the seconds of the forward pass.
 
-        Any error is a failure of the member alone: its code must not end the others' work.
+        Any error is a failure of the member alone, or of one of its targets: its code must not end
+        the others' work. Sinks of such a target are removed.
         """
-        if member.failure or not len(block.positions):
+        if member.failure or not sinks or not len(block.positions):
             return 0.0
         outputs = list(dict.fromkeys(sink.target.output for sink in sinks))
         geometry = member.embedder.backbones[self.device].geometry
@@ -257,16 +261,12 @@ class _DeviceWorker:
                 lambda: self._tuning(member),
                 self.decoders.paused if self._holds_decoders() else contextlib.nullcontext,
             )
-            self._add(sinks, block.positions, embedded)
-        except StoreError as error:
-            return self._fail(member, f"backbone {member.name!r}: {error}")
-        except BobError as error:
-            return self._fail(member, str(error))
         except Exception as error:  # a backbone's own code can raise anything
-            kind = type(error).__name__
-            return self._fail(
-                member, f"backbone {member.name!r}: failed while embedding: {kind}: {error}"
-            )
+            return self._fail(member, _reason(member, error))
+        for sink, failure in self._add(sinks, block.positions, embedded):
+            member.failures[sink.target.key] = _reason(member, failure)
+            self.queue.drop([sink.target.key])
+            sinks.remove(sink)
         effort = replace(effort, decode_seconds=block.decode_seconds)
         for sink in sinks:
             sink.effort += effort
@@ -275,17 +275,19 @@ class _DeviceWorker:
 
     def _add(
         self, sinks: "Sequence[_Sink]", positions: NDArray[np.int64], embedded: Embedded
-    ) -> None:
-        """Give every sink its features; the first error is raised when none works any more."""
-        if len(sinks) == 1:  # this thread waits otherwise
-            sinks[0].add(positions, embedded[sinks[0].target.output])
-            return
-        adding = [
-            self.summing.submit(sink.add, positions, embedded[sink.target.output]) for sink in sinks
-        ]
-        wait(adding)
-        for future in adding:
-            future.result()
+    ) -> "list[tuple[_Sink, Exception]]":
+        """Give every sink its features; return the sinks that could not take them, and why."""
+
+        def add(sink: _Sink) -> Exception | None:
+            try:
+                sink.add(positions, embedded[sink.target.output])
+            except Exception as error:  # an accumulator's own code can raise anything
+                return error
+            return None
+
+        # with one sink, this thread would wait otherwise
+        errors = map(add, sinks) if len(sinks) == 1 else self.summing.map(add, sinks)
+        return [(sink, error) for sink, error in zip(sinks, errors, strict=True) if error]
 
     def _holds_decoders(self) -> bool:
         """Whether decoding has taken so little time so far that it can wait for forward passes."""
@@ -304,6 +306,16 @@ class _DeviceWorker:
         member.failure = reason
         self.queue.drop(target.key for target in member.targets)
         return 0.0
+
+
+def _reason(member: Member, error: Exception) -> str:
+    """Return why a backbone, or one of its targets, has failed."""
+    if isinstance(error, StoreError):
+        return f"backbone {member.name!r}: {error}"
+    if isinstance(error, BobError):
+        return str(error)
+    kind = type(error).__name__
+    return f"backbone {member.name!r}: failed while embedding: {kind}: {error}"
 
 
 class _Sink(Protocol):

@@ -51,6 +51,14 @@ class Forward(Closed):
         """Return the digests of everything that it stores."""
         return [*self.outputs.values(), *(statistics.digest for statistics in self.statistics)]
 
+    def narrowed(self, wanted: Collection[str]) -> "Forward | None":
+        """Return this with the outputs whose digests are wanted; None where there are none."""
+        outputs = {output: digest for output, digest in self.outputs.items() if digest in wanted}
+        statistics = tuple(output for output in self.statistics if output.digest in wanted)
+        if not outputs and not statistics:
+            return None
+        return self.model_copy(update={"outputs": outputs, "statistics": statistics})
+
 
 class StatisticsOutput(Closed):
     """Statistics that are accumulated over one output of some of the images of a pass."""
@@ -296,7 +304,7 @@ class Plan(Closed):
         """Return the passes narrowed to some features."""
         passes = []
         for whole in self.passes:
-            forwards = tuple(filter(None, (_narrowed(f, wanted) for f in whole.forwards)))
+            forwards = tuple(filter(None, (each.narrowed(wanted) for each in whole.forwards)))
             if forwards:
                 passes.append(whole.model_copy(update={"forwards": forwards}))
         return {
@@ -313,15 +321,6 @@ def with_referred(specs: Mapping[str, DatasetSpec], names: Iterable[str]) -> dic
             shifts = specs[name].shifts.values()
             wanted |= dict.fromkeys(shift.dataset for shift in shifts if shift.dataset)
     return {name: specs[name] for name in wanted if name in specs}
-
-
-def _narrowed(forward: Forward, wanted: set[str]) -> Forward | None:
-    """Return the forward with the outputs whose digests are wanted; None where there are none."""
-    outputs = {output: digest for output, digest in forward.outputs.items() if digest in wanted}
-    statistics = tuple(output for output in forward.statistics if output.digest in wanted)
-    if not outputs and not statistics:
-        return None
-    return forward.model_copy(update={"outputs": outputs, "statistics": statistics})
 
 
 def read_plan(text: str, where: str) -> Plan:

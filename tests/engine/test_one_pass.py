@@ -14,7 +14,9 @@ from bob.cli import main
 from bob.datasets import dataset as dataset_module
 from bob.datasets.open import open_dataset
 from bob.protocols.dense import squashed
+from bob.protocols.depth_statistics import DepthSums
 from bob.protocols.segment import SegmentSettings
+from bob.records.store import RecordStore
 from bob.registry import load_registry
 from tests.builders.backbone_entries import entry, load
 
@@ -90,3 +92,21 @@ def test_segmentation_and_depth_decode_and_embed_each_image_once(
     run(tmp_path, "segment_ridge")
     again = [CountingPixels.embedded[image] for image in images]
     assert sorted(again) == [1] * FITTED + [2] * (len(names) - FITTED)
+
+
+def test_statistics_that_fail_leave_those_of_other_tasks(
+    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The sums of depth fail on the train images; all of segmentation is scored."""
+
+    def fail(self: DepthSums, *arguments: Any) -> None:
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(DepthSums, "update", fail)
+    words = "--backbones raw_pixels --tasks segment,depth --datasets openmoji_depth --limit 5"
+    places = ["--results", tmp_path / "results", "--cache-dir", tmp_path / "cache"]
+    assert main(["run", *words.split(), "--offline", *map(str, places)]) == 1
+    records = {record.task.name: record for record in RecordStore(tmp_path / "results").select()}
+    assert records["segment"].status == "ok"
+    assert records["depth"].status == "failed"
+    assert str(records["depth"].reason).endswith("failed while embedding: ValueError: no luck")

@@ -127,12 +127,13 @@ def test_statistics_are_summed_on_one_thread_each(split: Split, store: FeatureSt
     assert noted and set(noted) == {1}
 
 
-def test_an_error_in_one_of_several_sums_fails_the_backbone(
-    split: Split, store: FeatureStore
-) -> None:
-    tested = member(threads_target(split, "a", []), threads_target(split, "b", [], "no such class"))
+def test_an_error_in_one_of_several_sums_fails_it_alone(split: Split, store: FeatureStore) -> None:
+    good, bad = threads_target(split, "a", []), threads_target(split, "b", [], "no such class")
+    tested = member(good, bad)
     embed(split, store, tested)
-    assert tested.failure == "backbone 'patches': failed while embedding: ValueError: no such class"
+    reason = "backbone 'patches': failed while embedding: ValueError: no such class"
+    assert tested.failure is None and tested.failures == {bad.key: reason}
+    assert store.missing(good.key) == [] and store.missing(bad.key) == [0]
 
 
 WAYS: dict[str, dict[str, int]] = {
@@ -424,7 +425,7 @@ def test_targets_are_forgotten_after_a_pass(split: Split, store: FeatureStore) -
     assert reads == [7, 7]
 
 
-def test_an_accumulator_that_fails_is_a_failure_of_its_backbone(
+def test_an_accumulator_that_fails_is_a_failure_of_its_statistics(
     split: Split, store: FeatureStore
 ) -> None:
     class Failing(type(MOMENTS.create(split))):  # type: ignore[misc]
@@ -434,12 +435,13 @@ def test_an_accumulator_that_fails_is_a_failure_of_its_backbone(
     failing = member(Target(GRID, statistics_key(split, "failing"), Failing(split.y)))
     good = member(statistics_target(split))
     embed(split, store, failing, good)
-    assert failing.failure is not None and failing.failure.endswith("ValueError: no luck")
+    (reason,) = failing.failures.values()
+    assert reason.endswith("ValueError: no luck")
     assert store.missing(statistics_key(split, "failing")) == [0]
     assert good.failure is None and store.missing(statistics_key(split)) == []
 
 
-def test_features_that_float16_cannot_hold_fail_their_backbone_alone(
+def test_features_that_float16_cannot_hold_fail_alone(
     split: Split, store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The patches of one backbone are a million times as large."""
@@ -448,10 +450,10 @@ def test_features_that_float16_cannot_hold_fail_their_backbone_alone(
     module: Any = large.embedder.backbone.module
     module.second.weight.data *= 2.0**20
     embed(split, store, large, other)
-    assert large.failure is not None
-    assert large.failure.startswith(f"backbone {large.name!r}: features of ")
-    assert "cannot be stored as float16" in large.failure
-    assert large.failure.endswith("Use --store-dtype float32.")
+    reason = large.failures[half.key]
+    assert reason.startswith(f"backbone {large.name!r}: features of ")
+    assert "cannot be stored as float16" in reason
+    assert reason.endswith("Use --store-dtype float32.")
     assert store.missing(half.key) == [0] and store.missing(full.key) == []
 
 
