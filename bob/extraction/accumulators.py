@@ -51,7 +51,10 @@ class Accumulator(Protocol):
         """
 
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
-        """Combine the statistics of several shards, in the order of the images."""
+        """Combine the statistics of several shards, in the order of the images.
+
+        Of many shards, what is returned is merged with further ones in its turn.
+        """
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,11 @@ def _factory(name: str) -> Factory:
 
 def add_arrays(parts: Sequence[Arrays]) -> Arrays:
     """Merge by addition: the usual `merge` of sums."""
-    return {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
+    totals = {name: values.copy() for name, values in parts[0].items()}
+    for part in parts[1:]:
+        for name, total in totals.items():
+            total += part[name]
+    return totals
 
 
 def extend_images(statistics: dict[str, NDArray[Any]], added: Mapping[str, NDArray[Any]]) -> None:

@@ -110,3 +110,26 @@ def test_statistics_that_fail_leave_those_of_other_tasks(
     assert records["segment"].status == "ok"
     assert records["depth"].status == "failed"
     assert str(records["depth"].reason).endswith("failed while embedding: ValueError: no luck")
+
+
+def test_merging_shards_one_by_one_gives_the_scores_of_merging_them_together(
+    tmp_path: Path, shared_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three spans of two images, of every accumulator that is merged in dense tasks."""
+    monkeypatch.setattr("bob.features.sharding.SPAN_IMAGES", 2)
+    scores: list[dict[tuple[str, str], float | None]] = []
+    for shards in (8, 1):
+        monkeypatch.setattr("bob.features.store.MERGED_SHARDS", shards)
+        tasks = "--tasks segment,segment_knn,depth,detect,correspondence"
+        words = f"--backbones raw_pixels {tasks} --datasets openmoji_depth,openmoji_pairs"
+        results = tmp_path / str(shards)
+        places = ["--results", results, "--cache-dir", tmp_path / "cache", "--offline"]
+        assert main(["run", *words.split(), "--limit", "5", *map(str, places)]) == 0
+        scores.append(
+            {
+                (record.key, score.metric): score.value
+                for record in RecordStore(results).select()
+                for score in record.scores
+            }
+        )
+    assert scores[0] == scores[1] and len({key for key, _ in scores[0]}) == 5

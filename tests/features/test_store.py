@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from bob.errors import StoreError
+from bob.extraction.accumulators import add_arrays
 from bob.extraction.work_queue import SpanQueue
 from bob.features.inventory import in_use, remove_temporary
 from bob.features.key import FeatureKey, StatisticsKey
@@ -232,6 +233,29 @@ def test_statistics_with_a_missing_shard_are_not_merged(store: FeatureStore) -> 
     store.write(key, 0, Shard({"sums": np.zeros(1)}))
     with pytest.raises(StoreError, match="1 of 2 shards are missing or damaged"):
         store.read_statistics(key, OnlyShard())
+
+
+def test_few_shards_of_statistics_are_in_memory_at_once(
+    store: FeatureStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of five shards, two by two: the first two, their sum with two more, that with the last."""
+    monkeypatch.setattr("bob.features.store.MERGED_SHARDS", 2)
+    merged: list[list[float]] = []
+
+    class Sums:
+        def merge(self, parts: Sequence[Arrays]) -> Arrays:
+            merged.append([float(part["sum"]) for part in parts])
+            return add_arrays(parts)
+
+    five = dataclasses.replace(KEY, count=4 * SPAN_IMAGES + 1)
+    key = StatisticsKey(five, {"name": "sums"}, "")
+    for number in range(5):
+        bad = {str(number): "unreadable"}
+        store.write(key, number, Shard({"sum": np.array(10.0**number)}, bad, Effort(images=1)))
+    statistics = store.read_statistics(key, Sums())
+    assert merged == [[1, 10], [11, 100, 1000], [1111, 10_000]]
+    assert statistics.arrays["sum"] == 11_111 and statistics.effort.images == 5
+    assert statistics.bad == dict.fromkeys(range(5), "unreadable")
 
 
 def test_temporary_arrays_are_removed_and_facts_of_the_images_stay(store: FeatureStore) -> None:
