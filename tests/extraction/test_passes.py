@@ -134,6 +134,16 @@ def test_backbones_come_first_in_a_block_in_proportion_to_their_time(
     assert blocks == ["abc", "bca", "cba", "bca"]
 
 
+def test_freed_memory_is_returned_again_and_again_during_a_pass(split, store, monkeypatch):
+    """Blocks of 2 images: after every second one that ends with 3 images or more since the last."""
+    monkeypatch.setattr("bob.extraction.blocks.BLOCK_IMAGES", 2)
+    monkeypatch.setattr("bob.extraction.passes.RELEASED_IMAGES", 3)
+    calls: list[None] = []
+    monkeypatch.setattr("bob.extraction.passes.release_freed_memory", lambda: calls.append(None))
+    embed(split, [member(split)], store)
+    assert len(calls) == 2 + len(split) // 4, "before and after the pass, and every 4 images"
+
+
 def test_one_forward_gives_all_outputs_and_only_those_that_are_missing(split, store):
     """Second pass: the shards of one output are gone, so that one alone is computed."""
     requested: list[list[Output]] = []
