@@ -135,7 +135,7 @@ def test_backbones_come_first_in_a_block_in_proportion_to_their_time(
 
 
 def test_freed_memory_is_returned_again_and_again_during_a_pass(split, store, monkeypatch):
-    """Blocks of 2 images: after every second one that ends with 3 images or more since the last."""
+    """After 3 images or more: of blocks of 2 images, that is every second one."""
     monkeypatch.setattr("bob.extraction.blocks.BLOCK_IMAGES", 2)
     monkeypatch.setattr("bob.extraction.passes.RELEASED_IMAGES", 3)
     calls: list[None] = []
