@@ -56,9 +56,10 @@ class Depths:
 def crop_window(crop: DepthCrop, size: tuple[int, ...]) -> tuple[slice, slice]:
     """Return the rows and the columns of an image (H, W) that are scored.
 
-    `eigen`: rows 45 to 471 and columns 41 to 601 of NYUv2's 480 x 640 px. `garg`: those of Garg et
-    al. 2016 (arXiv:1603.04992) on KITTI. Both as the evaluations of BTS, AdaBins and DINOv2 cut
-    them.
+    `eigen`: rows 45 to 471 and columns 41 to 601 of NYUv2's 480 x 640 px, as the evaluations of
+    BTS, AdaBins and DINOv2 cut them. `garg`: those of Garg et al. 2016 (arXiv:1603.04992) on KITTI,
+    as shares of the map's height and width. The Monocular-Depth-Estimation-Toolbox, which DINOv2
+    uses, first cuts maps to 352 x 1216 px at the bottom, and takes the same shares of these.
     """
     height, width = size
     if crop == "eigen":
