@@ -48,8 +48,8 @@ def _show(terminal: Terminal, root: Path, _: argparse.Namespace) -> int:
         terminal.render(table)
     if any(features.lacks_temporary for features in stored):
         terminal.print(
-            f"{USED}: features that only later statistics depend on were removed, since these are "
-            "stored; kept is what the extraction cost, and which images could not be read"
+            f"{USED}: features that only later statistics read were removed once these were "
+            "stored; the cost of extraction and the unreadable images are still recorded"
         )
     terminal.print(f"{root}: {len(stored)} sets of features, {_total_mib(stored):,.0f} MiB")
     return OK

@@ -201,7 +201,7 @@ class Embedding:
         return found
 
     def _without_failed(self, forward: Forward) -> Forward | None:
-        """Return a forward without what has failed, or depends on what has; None without more."""
+        """Return a forward without outputs that failed or need failed ones; None if none is left."""
         for statistics in forward.statistics:
             for earlier in statistics.after:
                 if reason := self.store.failure(earlier.digest):

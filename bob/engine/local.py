@@ -117,7 +117,7 @@ class LocalEngine:
             self._pool.submit(unit, listener, future, BESIDE_EMBEDDING if beside else 0)
 
     def _may_start(self, pool: ScoringPool, *, beside: bool) -> bool:
-        """Whether a further process may score: all are busy. What is soon done is done here."""
+        """Whether a further process may score: all are busy. Short work is done here."""
         if beside:
             return pool.busy < max(pool.size // 2, 1)
         if self._seconds_left > 0 or pool.busy >= pool.size or len(self._waiting) < 2:

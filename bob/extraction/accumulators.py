@@ -53,7 +53,7 @@ class Accumulator(Protocol):
     def merge(self, parts: Sequence[Arrays]) -> Arrays:
         """Combine the statistics of several shards, in the order of the images.
 
-        Of many shards, what is returned is merged with further ones in its turn.
+        With many shards, the result is itself a part of a later call, before further shards.
         """
 
 

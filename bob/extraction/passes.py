@@ -44,8 +44,8 @@ HOLD_SHARE = 0.2
 """Decoding is held while a forward pass computes if it takes at most this share of the forward
 passes' time: more of it had better go on beside them."""
 RELEASED_IMAGES = 256
-"""Images after which freed memory is returned to the system. It is in pieces between what is kept,
-which add up: 200 kB for each image of 96 px that a head of `segment` labels, 0.8 GB in 4,000."""
+"""Images after which freed memory is returned to the system. It is in pieces between arrays that
+are still in use, which add up over thousands of images."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Member:
     targets: Sequence[Target]
     failure: str | None = None
     failures: dict[StoreKey, str] = field(default_factory=dict)
-    """Of single targets, whose statistics could not be computed; the others go on."""
+    """Key of a target → why its features or statistics could not be stored. Others continue."""
 
     @property
     def outputs(self) -> list[Output]:

@@ -86,7 +86,7 @@ def test_show_says_where_temporary_arrays_were_removed(store, capsys):
     assert cache(store) == OK
     out = capsys.readouterr().out
     assert {"c", "0.0", "used"} <= set(next(li for li in out.splitlines() if " c " in li).split())
-    assert "used: features that only later statistics depend on were removed" in out
+    assert "used: features that only later statistics read were removed" in out
     assert cache(store, "verify") == OK and "0 damaged" in capsys.readouterr().out
 
 
