@@ -201,7 +201,7 @@ class Embedding:
         return found
 
     def _without_failed(self, forward: Forward) -> Forward | None:
-        """Return a forward without outputs that failed or need failed ones; None if none is left."""
+        """Return a forward without outputs that failed or need failed ones; None if all did."""
         for statistics in forward.statistics:
             for earlier in statistics.after:
                 if reason := self.store.failure(earlier.digest):
