@@ -15,7 +15,6 @@ DOCUMENTS = {
     "CHANGELOG.md": "project/changelog.md",
     "CONTRIBUTING.md": "project/contributing.md",
     "SECURITY.md": "project/security.md",
-    "benchmarks/EARLIER.md": "project/earlier_benchmarks.md",
     "benchmarks/README.md": "project/benchmarks.md",
     "bob/numerics/linear/README.md": "explanation/linear.md",
 }
