@@ -18,7 +18,7 @@ from bob.leaderboards.cells import (
 )
 from bob.leaderboards.dataset_units import dataset_units
 from bob.leaderboards.metric_traits import metric_traits
-from bob.leaderboards.per_example import ExampleValues, PerExample, paired_test
+from bob.leaderboards.per_example import ExampleValues, PerExample, has_draws, paired_test
 from bob.leaderboards.ranking import Ranking, Rankings
 from bob.leaderboards.verdicts import MIN_DATASETS, Basis, Relation
 from bob.numerics.arrays import Doubles
@@ -264,12 +264,12 @@ def _standard_error(pairs: Sequence[CellPair], examples: ExampleValues) -> float
     Settings on the same examples of a dataset are summed per example first. None if some setting
     has no per-example results on the same examples.
     """
-    summed: dict[tuple[str, int], Doubles] = {}
+    summed: dict[tuple[str, int, bool], Doubles] = {}
     for first, second in pairs:
         left, right = examples(first.record), examples(second.record)
         if left is None or right is None or len(left) != len(right):
             return None
-        key = first.column.dataset, len(left)
+        key = first.column.dataset, len(left), has_draws(first.metric)
         summed[key] = summed.get(key, np.zeros(len(left))) + (left - right)
     covariance = sum_covariance([Sample(gap[None], False) for gap in summed.values()])
     return None if covariance is None else float(np.sqrt(covariance.item())) / len(pairs)

@@ -140,7 +140,8 @@ class Verdicts:
 
 
 EQUAL_DIGITS = 9
-"""Decimals in which mean z-scores differ, beyond the rounding of their sums."""
+"""Decimals in which mean z-scores differ, beyond the rounding of their sums, and values of a single
+setting as shares of the largest."""
 
 
 def judge(pool: Pool, examples: ExampleValues) -> Verdicts:
@@ -155,7 +156,7 @@ def judge(pool: Pool, examples: ExampleValues) -> Verdicts:
         return Verdicts((), 0, np.empty(0), np.empty((0, 0)), np.empty((0, 0)), "none")
     names, size, quality = pool.names, len(pool.ranked), pool.quality
     p, test, basis = _p_values(pool, examples)
-    descending = np.where(np.isfinite(quality), -quality, 0.0).round(EQUAL_DIGITS).tolist()
+    descending = _descending(quality, is_relative=len(pool.settings) == 1).tolist()
     means = pool.values[:size].mean(1) if pool.is_averageable else np.zeros(size)
     order = sorted(range(size), key=lambda i: (descending[i], -means[i], names[i]))
     places = [*order, *range(size, len(names))]
@@ -171,6 +172,14 @@ def judge(pool: Pool, examples: ExampleValues) -> Verdicts:
         basis=basis if tested.any() else "none",
         test=test,
     )
+
+
+def _descending(quality: Doubles, is_relative: bool) -> Doubles:
+    """Return numbers (R,) that are lower for a higher quality, and equal but for rounding."""
+    numbers = np.where(np.isfinite(quality), -quality, 0.0)
+    largest = np.abs(numbers).max(initial=0.0)
+    unit = largest if is_relative and largest > 0 else 1.0
+    return np.asarray((numbers / unit).round(EQUAL_DIGITS))
 
 
 def _p_values(pool: Pool, examples: ExampleValues) -> tuple[Doubles, PairedTest | None, Basis]:
@@ -234,17 +243,18 @@ def _samples(pool: Pool, examples: ExampleValues) -> Iterator[tuple[list[int], l
     """Yield groups of backbones with the same examples, and the samples that their mean z-scores
     are sums of means over.
 
-    Settings on the same examples (same dataset, equally many) are correlated: their standardised
-    values are summed per example first.
+    Settings on the same examples (same dataset, equally many, none of which are draws) are
+    correlated: their standardised values are summed per example first; so are those on the same
+    draws.
     """
     by_column = [_values(pool, examples, column) for column in pool.settings]
     for places in _comparable(list(zip(*by_column, strict=True))):
-        summed: dict[tuple[str, int], Sample] = {}
+        summed: dict[tuple[str, int, bool], Sample] = {}
         for s, column in enumerate(pool.settings):
             values = _stacked(by_column[s], places) * (pool.scale[s] / len(pool.settings))
-            key = column.dataset, values.shape[1]
-            before = summed.get(key, Sample(np.zeros_like(values), False))
-            draws = before.draws or has_draws(pool.metrics[s])
+            draws = has_draws(pool.metrics[s])
+            key = column.dataset, values.shape[1], draws
+            before = summed.get(key, Sample(np.zeros_like(values), draws))
             summed[key] = Sample(before.values + values, draws)
         yield places, list(summed.values())
 

@@ -23,12 +23,10 @@ from bob.statistics.jackknife import (
     rate_at_quantile,
 )
 from bob.statistics.limits import clip_limits
+from bob.statistics.rounding import ROUNDING, are_equal
 
 DRAWS = 1000
 """Resamples per bootstrap, from which the standard error is known to 2 %."""
-
-ROUNDING = 1e-12
-"""Values that differ by less than this are equal up to rounding."""
 
 Interval = tuple[float, float]
 
@@ -104,7 +102,7 @@ def _limits_of_mean(
 ) -> Interval | None:
     """Return the limits of a mean over examples; None for a single value, or if all are equal."""
     values = _per_example(metric, outcome)
-    if len(values) < 2 or np.ptp(values) < ROUNDING:
+    if len(values) < 2 or are_equal(values):
         return None
     return clip_limits(value, limits(values), metric.lowest, metric.highest)
 

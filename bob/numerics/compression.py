@@ -54,7 +54,7 @@ class Compressor:
             return self._each(lambda rows: _signs(rows, mean), -(-width // 8))
         mean, reduced, vectors = self._principal
         count = min(int(encoding.removeprefix("pca_")), width, max(1, len(self.train) - 1))
-        directions = torch.from_numpy(reduced.back(vectors[:, : -count - 1 : -1]))
+        directions = torch.from_numpy(reduced.back(vectors[:, : -count - 1 : -1].copy()))
         return self._each(lambda rows: _projected(rows, mean, directions), 4 * count)
 
     def _each(self, encode: Callable[[Floats], Floats], size: int) -> CompressedRows:

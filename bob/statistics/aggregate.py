@@ -2,7 +2,8 @@
 
 All functions take values (R, S) of R backbones in S settings, without missing entries, and higher
 (S,), whether a higher value is better in each setting. The results depend on the pool of the R
-backbones, so every table that shows them names the pool.
+backbones, so every table that shows them names the pool. Values of a setting that differ by
+rounding alone are equal.
 """
 
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bob.numerics.arrays import Doubles, Ints
+from bob.statistics.rounding import tolerance
 
 
 def z_scores(values: Doubles, higher: Sequence[bool], pool: int | None = None) -> Doubles:
@@ -36,14 +38,16 @@ def _sign(higher: Sequence[bool]) -> Ints:
 
 
 def _spread(values: Doubles) -> Doubles:
-    return np.where(np.ptp(values, axis=0) > 0, values.std(0, ddof=1), np.inf)
+    are_spread = np.ptp(values, axis=0) > tolerance(values, axis=0)
+    return np.where(are_spread, values.std(0, ddof=1), np.inf)
 
 
 def wins(values: Doubles, higher: Sequence[bool]) -> Doubles:
     """Return (R, S) the number of other backbones that each beats in each setting; ties are 1/2."""
-    oriented = np.where(np.asarray(higher, bool), values, -values)
-    better, equal = oriented[:, None] > oriented[None], oriented[:, None] == oriented[None]
-    count: Doubles = better.sum(1) + (equal.sum(1) - 1) / 2
+    oriented, rounding = _sign(higher) * values, tolerance(values, axis=0)
+    lead = oriented[:, None] - oriented[None]
+    equal = np.abs(lead) <= rounding
+    count: Doubles = (lead > rounding).sum(1) + (equal.sum(1) - 1) / 2
     return count
 
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from bob.numerics.arrays import Doubles
 from bob.statistics.aggregate import ranks
+from bob.statistics.rounding import are_equal, tolerance
 
 
 def spearman(x: Doubles, y: Doubles) -> float | None:
@@ -25,9 +26,15 @@ def kendall(x: Doubles, y: Doubles) -> float | None:
     if _is_undefined(x, y):
         return None
     above = np.triu_indices(len(x), 1)
-    sign_x, sign_y = (np.sign(values[:, None] - values[None])[above] for values in (x, y))
+    sign_x, sign_y = (_order(values)[above] for values in (x, y))
     return float((sign_x * sign_y).sum() / np.sqrt((sign_x**2).sum() * (sign_y**2).sum()))
 
 
+def _order(values: Doubles) -> Doubles:
+    """Return (R, R) 1 where the first of two values is greater, -1 where the second is, else 0."""
+    gap = values[:, None] - values[None]
+    return np.where(np.abs(gap) <= tolerance(values), 0.0, np.sign(gap))
+
+
 def _is_undefined(x: Doubles, y: Doubles) -> bool:
-    return len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0
+    return len(x) < 3 or are_equal(x) or are_equal(y)

@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import expit, logit, stdtrit
 
 from bob.numerics.arrays import Doubles
+from bob.statistics.rounding import ROUNDING
 
 Z = 1.959963984540054
 """The 97.5 % point of the standard normal distribution: two-sided 95 %."""
@@ -109,12 +110,13 @@ def mean_of_bounded(values: Doubles) -> Limits:
 
     They are Wilson's, with the number of examples that gives a share the same variance, and with
     Student's t for Z, as for surveys (Dean & Pagano 2015, doi:10.1093/jssam/smv024). If all values
-    are equal, the number is N.
+    are equal but for rounding, the number is N.
     """
     n, mean = values.shape[-1], values.mean(-1)
     if n < 2:
         return wilson(mean, np.ones_like(mean))
-    return effective_wilson(mean, values.var(-1, ddof=1) / n, n)
+    variance = np.where(np.ptp(values, -1) <= ROUNDING, 0.0, values.var(-1, ddof=1))
+    return effective_wilson(mean, variance / n, n)
 
 
 def effective_wilson(mean: Doubles, variance: Doubles, n: int) -> Limits:

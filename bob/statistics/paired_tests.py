@@ -14,6 +14,7 @@ from scipy.special import bdtr, ndtr, stdtr
 
 from bob.numerics.arrays import Doubles
 from bob.statistics.limits import clip_limits, paired_shares, student
+from bob.statistics.rounding import ROUNDING
 
 FLIPS = 9_999
 """Random sign vectors of the permutation test.
@@ -29,6 +30,9 @@ MANY = 2_000
 
 BLOCK = 1_000
 """Sign vectors in memory at once: 16 MB at MANY examples."""
+
+CANCELLED = 1e-6
+"""Squared distance, relative to the squares that it is a difference of, with digits to spare."""
 
 PairedTest = Literal["mcnemar", "sign_flip", "t", "jackknife", "bootstrap"]
 """The last two are normal tests of values that a jackknife or a bootstrap made."""
@@ -134,13 +138,12 @@ def sign_flips(values: Doubles, seed: int = 0) -> Doubles:
     n = values.shape[1]
     if n > MANY:
         return normal_flips(values)
-    sums = values.sum(1)
+    sums, rounding = values.sum(1), _rounding_of_sums(values)
     flipped = np.concatenate([signs @ values.T for signs in _signs(n, seed)])
     p = np.ones((len(values),) * 2)
     for i in range(len(p)):
         observed = np.abs(sums[i] - sums)
-        slack = 1e-9 * np.maximum(1, observed)
-        extreme = (np.abs(flipped[:, [i]] - flipped) >= observed - slack).sum(0)
+        extreme = (np.abs(flipped[:, [i]] - flipped) >= observed - rounding[i]).sum(0)
         p[i] = extreme / len(flipped) if n <= EXACT else (extreme + 1) / (len(flipped) + 1)
     return p
 
@@ -160,12 +163,34 @@ def normal_flips(values: Doubles) -> Doubles:
 
     The variance is sum d² / N²: with few examples, no difference is significant.
     """
-    gap = values.sum(1)[:, None] - values.sum(1)
-    square = (values**2).sum(1)
-    spread = np.sqrt(np.maximum(0.0, square[:, None] + square - 2 * values @ values.T))
+    gap = np.abs(values.sum(1)[:, None] - values.sum(1))
+    spread = np.sqrt(squared_distances(values))
     return np.where(
-        np.abs(gap) > 0, 2 * ndtr(-np.abs(gap) / np.maximum(spread, np.finfo(float).tiny)), 1.0
+        gap > _rounding_of_sums(values),
+        2 * ndtr(-gap / np.maximum(spread, np.finfo(float).tiny)),
+        1.0,
     )
+
+
+def squared_distances(values: Doubles) -> Doubles:
+    """Return (R, R) the sums over examples of the squared differences of values (R, N).
+
+    They are differences of squares, except where these are nearly equal and would cancel.
+    """
+    products = values @ values.T
+    squares = np.diag(products)
+    largest = np.maximum(squares[:, None], squares)
+    distances = squares[:, None] + squares - 2 * products
+    for i, j in np.argwhere(np.triu(distances <= CANCELLED * largest, 1)):
+        distances[i, j] = distances[j, i] = np.square(values[i] - values[j]).sum()
+    np.fill_diagonal(distances, 0.0)
+    return np.asarray(distances)
+
+
+def _rounding_of_sums(values: Doubles) -> Doubles:
+    """Return (R, R) the largest difference of two sums over examples that is rounding alone."""
+    size = np.abs(values).sum(1)
+    return np.asarray(ROUNDING * (size[:, None] + size))
 
 
 def t_tests(values: Doubles) -> Doubles:
@@ -177,10 +202,11 @@ def t_tests(values: Doubles) -> Doubles:
     n = values.shape[1]
     if n < 2:
         return p
+    rounding = _rounding_of_sums(values) / n
     for i in range(len(p)):
         gap = values[i] - values
         mean, error = gap.mean(1), gap.std(1, ddof=1) / np.sqrt(n)
-        unequal = np.abs(mean) > 0
+        unequal = np.abs(mean) > rounding[i]
         p[i, unequal] = 2 * stdtr(
             n - 1, -np.abs(mean[unequal]) / np.maximum(error[unequal], np.finfo(float).tiny)
         )

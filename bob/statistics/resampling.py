@@ -5,15 +5,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from bob.numerics.arrays import Doubles, Ints
+from bob.statistics.rounding import ROUNDING
 
 DRAWS = 10_000
 """Resamples of the datasets."""
 
 TAILS = (2.5, 97.5)
 """The percentiles that bound 95 %."""
-
-ROUNDING = 1e-12
-"""Means that differ by less than this are tied."""
 
 
 def resampled_means(

@@ -16,7 +16,8 @@ import numpy as np
 from scipy.special import ndtr, stdtr
 
 from bob.numerics.arrays import Doubles
-from bob.statistics.resampling import ROUNDING
+from bob.statistics.paired_tests import squared_distances
+from bob.statistics.rounding import ROUNDING
 
 
 class Sample(NamedTuple):
@@ -55,10 +56,8 @@ def _variance(sample: Sample) -> Doubles:
         if n < 2:
             return np.full((len(values),) * 2, np.nan)
         values = values - values.mean(1, keepdims=True)
-    products = values @ values.T
-    squares = np.diag(products)
     size = n * (n - 1) if sample.draws else n**2
-    return np.asarray(np.maximum(0.0, squares[:, None] + squares - 2 * products) / size)
+    return np.asarray(squared_distances(values) / size)
 
 
 def sum_covariance(samples: Sequence[Sample]) -> Doubles | None:

@@ -178,6 +178,41 @@ def test_two_tasks_on_the_same_images_are_not_independent_evidence(tmp_path: Pat
     assert (first.tie_group, second.tie_group) == (1, 1)
 
 
+@pytest.mark.parametrize("order", [np.arange(10), np.arange(10)[::-1]])
+def test_as_many_draws_as_test_images_are_not_paired_with_them(order: np.ndarray) -> None:
+    """Ten draws and ten images of one dataset are two samples, whose variances add up."""
+    rng = np.random.default_rng(3)
+    images = rng.uniform([[0.4], [0.2]], [[1.0], [0.8]], (2, 10))
+    draws = rng.normal([[0.7], [0.6]], 0.04, (2, 10))
+    records, examples = [], {}
+    for b, name in enumerate("ab"):
+        for task_name, metric, values in (
+            ("retrieval", "mean_ap", images[b][order]),
+            ("fewshot", "few_shot_top1", draws[b]),
+        ):
+            made = record(name, float(values.mean()), task=task(task_name, metrics=(metric,)))
+            records.append(made)
+            examples[made.key] = values
+    verdicts = make_board(records, lambda of: examples[of.key]).overall.verdicts
+    gaps = [(values[0] - values[1]) / np.ptp(values.mean(1)) for values in (images, draws)]
+    of_images, of_draws = (gaps[0] ** 2).sum() / 10**2, gaps[1].var(ddof=1) / 10
+    freedom = (of_images + of_draws) ** 2 / (of_draws**2 / 9)
+    statistic = sum(gap.mean() for gap in gaps) / np.sqrt(of_images + of_draws)
+    expected = 2 * stats.t.sf(abs(statistic), freedom)
+    (p, _) = verdicts.p_values("a", "b") or (None, None)
+    assert p == pytest.approx(expected)
+
+
+def test_values_of_a_tiny_unit_are_ranked_by_value() -> None:
+    """A difference in the tenth decimal is large where all values are that small."""
+    metrics = ("mean_absolute_error",)
+    records = [
+        record(name, value, task=task("regress", metrics=metrics))
+        for name, value in (("a", 3e-11), ("b", 1e-11), ("c", 2e-11))
+    ]
+    assert make_board(records).overall.pool == ("b", "c", "a")
+
+
 def board_of_values(values: dict[str, list[float]]) -> Board:
     """Return the board of one value per backbone and dataset d0, d1, ..."""
     return make_board(

@@ -37,6 +37,14 @@ def test_there_are_at_most_as_many_components_as_rows_vary_in() -> None:
     assert Compressor(rows(4, 0), rows(2, 1)).encoded("pca_8").train.shape == (4, 3)
 
 
+@pytest.mark.parametrize("width", [1, 2])
+def test_features_of_one_or_two_dimensions_are_those_of_scikit_learn(width: int) -> None:
+    train, test = rows(30, 0, width), rows(9, 1, width)
+    compressed = Compressor(train, test).encoded("pca_64")
+    expected = PCA(width, svd_solver="full").fit(unit(train).astype(np.float64))
+    assert np.abs(compressed.test) == pytest.approx(np.abs(expected.transform(unit(test))))
+
+
 def test_all_components_keep_the_distances() -> None:
     train, test = rows(50, 0), rows(9, 1)
     compressed = Compressor(train, test).encoded("pca_20")

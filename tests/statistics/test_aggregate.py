@@ -32,6 +32,15 @@ def test_equal_values_have_z_scores_of_0() -> None:
     assert z_scores(np.full((3, 1), 0.7), (True,)).tolist() == [[0], [0], [0]]
 
 
+def test_values_that_differ_by_rounding_are_equal() -> None:
+    """The same class accuracies in another order: their means differ in the last digit."""
+    means = np.array([[(0.1 + 0.2 + 0.3) / 3], [(0.3 + 0.2 + 0.1) / 3]])
+    assert means[0, 0] != means[1, 0]
+    assert z_scores(means, (True,)) == pytest.approx(np.zeros((2, 1)), abs=1e-9)
+    assert ranks(means, (True,)).tolist() == [[1.5], [1.5]]
+    assert ranks(1e-20 * np.array([[1.0], [2.0]]), (True,)).tolist() == [[2], [1]]
+
+
 def test_a_pool_of_one_has_neither_z_scores_nor_a_win_rate() -> None:
     assert np.isnan(z_scores(VALUES[:1], HIGHER)).all()
     assert np.isnan(win_rate(VALUES[:1], HIGHER)).all()

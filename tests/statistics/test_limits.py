@@ -6,6 +6,7 @@ from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, logit, xlogy
 from scipy.stats import betabinom, binomtest, norm, sem, skew, ttest_1samp
 from scipy.stats import t as student_t
+from statsmodels.stats.proportion import proportion_confint
 
 from bob.statistics.limits import (
     Z,
@@ -98,6 +99,14 @@ def test_limits_of_a_mean_of_ones_are_wilsons() -> None:
     """20 values: those of 20 out of 20; a single value: those of 1 out of 1."""
     for n in (20, 1):
         assert mean_of_bounded(np.ones(n)) == pytest.approx(wilson(np.float64(n), np.float64(n)))
+
+
+@pytest.mark.parametrize("n", [3, 50, 1000])
+@pytest.mark.parametrize("value", [0.1, 0.2, 0.3, 1 / 3, 0.7])
+def test_limits_of_a_mean_of_equal_values_are_wilsons(value: float, n: int) -> None:
+    """Whose variance is not 0 in float64: every query of constant features has one such value."""
+    expected = proportion_confint(value * n, n, method="wilson")
+    assert mean_of_bounded(np.full(n, value)) == pytest.approx(expected, abs=1e-9)
 
 
 def test_halls_limits_invert_the_cubic() -> None:

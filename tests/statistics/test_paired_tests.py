@@ -17,6 +17,7 @@ from bob.statistics.paired_tests import (
     choose_test,
     compare_paired,
     mcnemar,
+    normal_flips,
     p_values,
     pairwise_limits,
     sign_flips,
@@ -134,6 +135,31 @@ def test_two_copies_always_tie(test: PairedTest, n: int) -> None:
     values = beatable(test, n)
     assert p_values(np.stack([values, values]), test)[0, 1] == 1
     assert tie_groups(p_values(np.stack([values] * 5), test)) == [1] * 5
+
+
+@pytest.mark.parametrize("n", [5, 60, MANY + 1])
+@pytest.mark.parametrize("test", ["sign_flip", "t"])
+def test_backbones_that_differ_by_rounding_tie(test: PairedTest, n: int) -> None:
+    values = np.random.default_rng(8).random(n)
+    assert p_values(np.stack([values, values * (1 + 1e-15)]), test)[0, 1] == 1
+    assert p_values(np.stack([values, np.nextafter(values, 2)]), test)[0, 1] == 1
+
+
+@pytest.mark.parametrize("n", [5, 60, MANY + 1])
+@pytest.mark.parametrize("test", ["sign_flip", "t"])
+@pytest.mark.parametrize("unit", [2.0**-80, 2.0**40])
+def test_p_values_do_not_depend_on_the_unit(test: PairedTest, n: int, unit: float) -> None:
+    values = np.random.default_rng(9).random((3, n))
+    assert (p_values(values * unit, test) == p_values(values, test)).all()
+
+
+def test_small_differences_of_large_values_keep_their_digits() -> None:
+    """Their squares agree in 14 of 16 digits, so that a difference of squares has none."""
+    rng = np.random.default_rng(10)
+    a = 1e4 + rng.normal(size=MANY + 1)
+    b = a + rng.normal(1e-6, 1e-4, size=MANY + 1)
+    expected = 2 * stats.norm.sf(abs((a - b).sum()) / np.sqrt(((a - b) ** 2).sum()))
+    assert normal_flips(np.stack([a, b]))[0, 1] == pytest.approx(expected, rel=1e-4)
 
 
 @pytest.mark.parametrize("n", [20, 60, MANY + 1])
