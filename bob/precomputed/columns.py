@@ -58,6 +58,8 @@ _COLUMN_OF_NAME = {name: column for column, names in NAMES.items() for name in n
 ROLES: Mapping[str, Role] = {**SPLIT_NAMES, "query": "query", "gallery": "gallery"}
 CHUNK_ROWS = 8_192
 """Rows that are converted and checked at once."""
+SMALLEST = float(np.finfo(np.float32).tiny)
+"""Smallest number that has all digits of float32."""
 MOST_ROUNDING = 0.01
 """Standard deviation that rounding to float32 may have, relative to that of the features."""
 TextColumn = Literal["y", "ids", "groups", "content"]
@@ -146,7 +148,7 @@ def read_feature_file(paths: Mapping[Role | None, Path]) -> FeatureFile:
         )
     _check_consistent(where, tables)
     for table in tables:
-        _check_values(table)
+        check_values(table)
     return FeatureFile(
         where=where,
         names=", ".join(path.name for path in paths.values()),
@@ -238,7 +240,7 @@ def _table(
 ) -> FeatureTable:
     """Check the arrays of one split, or of all splits, against each other."""
     where, x = f"{path}: {_name('x', role)}", arrays["x"]
-    _check_features(where, x.values)
+    check_features(where, x.values)
     texts: dict[str, tuple[str, ...]] = {}
     for column in ("ids", "groups", "split", "content"):
         if column in arrays:
@@ -263,7 +265,7 @@ def _table(
     )
 
 
-def _check_features(where: str, x: NDArray[Any]) -> None:
+def check_features(where: str, x: NDArray[Any]) -> None:
     """Raise DatasetError unless the features are a matrix of numbers."""
     if x.dtype.kind == "V":
         raise DatasetError(
@@ -318,9 +320,11 @@ def _check_unique_ids(tables: Sequence[FeatureTable]) -> None:
         )
 
 
-def _check_values(table: FeatureTable) -> None:
-    """Raise DatasetError where a row holds NaN, infinity, or a number beyond float32, and where
-    float32 cannot tell the rows apart.
+def check_values(table: FeatureTable) -> None:
+    """Check the features of a table in float32.
+
+    DatasetError where a row holds NaN, infinity, or a number beyond float32, and where float32
+    cannot tell the rows apart.
     """
     bad, loss = list[int](), _RoundingLoss(table)
     for start in range(0, len(table), CHUNK_ROWS):
@@ -334,6 +338,12 @@ def _check_values(table: FeatureTable) -> None:
         raise DatasetError(
             f"{table.where}: {len(bad):,} of {len(table):,} rows hold NaN, infinity or numbers "
             f"beyond float32: {row_numbers(bad)}."
+        )
+    if 0 < loss.largest < SMALLEST:
+        raise DatasetError(
+            f"{table.where}: no number is larger than {loss.largest:.0e}, below the smallest of "
+            "float32, in which features are compared. Multiply all by one factor before you save "
+            "them."
         )
     if (share := loss.share()) > MOST_ROUNDING:
         raise DatasetError(
@@ -350,10 +360,13 @@ class _RoundingLoss:
         self._first, self._count = np.asarray(table.x[0], np.float64), 0
         self._sums = np.zeros((2, 2, len(self._first)))
         """(features or rounding, power - 1, D)"""
+        self.largest = 0.0
+        """Largest absolute value."""
 
     def add(self, exact: NDArray[np.float64], rounded: NDArray[np.float32]) -> None:
         """Add rows (n, D)."""
         self._count += len(exact)
+        self.largest = max(self.largest, float(np.abs(exact).max()))
         for sums, values in zip(self._sums, (exact - self._first, exact - rounded), strict=True):
             sums += values.sum(axis=0), np.square(values).sum(axis=0)
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import xxhash
 from numpy.typing import ArrayLike, NDArray
 
 from bob.datasets.assemble import assemble
@@ -24,19 +23,24 @@ from bob.datasets.split_names import SPLIT_NAMES
 from bob.engine.solve import Solution
 from bob.errors import ConfigError, DatasetError, NotApplicableError
 from bob.plan import RunSettings
-from bob.precomputed.columns import FeatureTable
-from bob.precomputed.own_dataset import refuse_to_read
+from bob.precomputed.columns import FeatureTable, check_features, check_values
+from bob.precomputed.in_memory import as_array
+from bob.precomputed.labels import as_labels, as_text
+from bob.precomputed.own_dataset import example_digest, place_scope, refuse_to_read
 from bob.precomputed.rows import Examples
 from bob.precomputed.solve import feature_needs, solve_on_features
 from bob.registry import load_registry, select, task_labels
 from bob.specs.yaml import build
+
+DATASET = "features"
+"""Name of the dataset that arrays in memory are."""
 
 
 class LabelledFeatures(NamedTuple):
     """N labelled examples. A pair (x, y) is accepted in its place."""
 
     x: ArrayLike
-    """(N, D) finite features, converted to float32."""
+    """(N, D) finite features (NumPy, PyTorch, pandas, lists), converted to float32."""
     y: ArrayLike
     """(N,) labels: whole numbers or text."""
     groups: Sequence[str] | None = None
@@ -62,8 +66,10 @@ def evaluate(
 
     Selections are names, globs and groups such as `group:core`. Without `test`, a fifth of each
     class is sampled from train; without `val`, settings are chosen on further held-out examples of
-    train. Byte-identical rows count as copies of one image. `shifts` are further test sets of the
-    same classes (task `ood`), `foreign` are (N, D) features of none of them (`ood_detection`).
+    train. Examples are identified by their positions, as those of a file without ids: features of
+    the same examples in the same order have the same splits and draws. Copies of an example are
+    kept together by `groups` alone. `shifts` are further test sets of the same classes (task
+    `ood`), `foreign` are (N, D) features of none of them (`ood_detection`).
 
     NotApplicableError where a task that was named exactly does not apply; one that a group or a
     glob selected is left out.
@@ -75,11 +81,12 @@ def evaluate(
         if examples is not None
     }
     shifted = {name: LabelledFeatures(*examples) for name, examples in (shifts or {}).items()}
-    foreign_x = {name: _matrix(name, x) for name, x in (foreign or {}).items()}
-    _require_free_names(shifted, foreign_x)
-    labelled_x = {name: _matrix(name, each.x) for name, each in {**splits, **shifted}.items()}
-    rows = _StackedRows(labelled_x | foreign_x)
-    dataset = _with_shifts(_dataset(splits, rows), shifted, foreign_x, rows)
+    foreign = foreign or {}
+    _require_free_names(shifted, foreign)
+    labelled_x = {name: each.x for name, each in {**splits, **shifted}.items()}
+    sets = {name: _matrix(name, x) for name, x in {**labelled_x, **foreign}.items()}
+    rows = _StackedRows(sets)
+    dataset = _with_shifts(_dataset(splits, rows), shifted, foreign, rows)
     examples = Examples(dataset, [rows.table], {str(i): i for i in range(len(rows.table))})
     solutions: dict[str, Solution] = {}
     registry = load_registry(task_folders=task_folders)
@@ -113,12 +120,17 @@ class _StackedRows:
             raise DatasetError(f"features must have one width D in all sets; got {shown}.")
         x = np.concatenate(list(sets.values()))
         ends = np.cumsum([len(x) for x in sets.values()])
-        self.table = FeatureTable("features", x, str(x.dtype))
+        self.table = FeatureTable(DATASET, x, str(x.dtype))
         self.indices = {
             name: np.arange(end - len(x), end)
             for (name, x), end in zip(sets.items(), ends, strict=True)
         }
-        self.content = [xxhash.xxh3_128_hexdigest(row.tobytes()) for row in x]
+        scope = place_scope(DATASET)
+        self.content = [
+            example_digest(scope, f"{SPLIT_NAMES.get(name, name)} {i}")
+            for name, x in sets.items()
+            for i in range(len(x))
+        ]
 
     def size(self, name: str) -> int:
         return len(self.indices[name])
@@ -141,14 +153,14 @@ def _dataset(splits: Mapping[str, LabelledFeatures], rows: _StackedRows) -> Data
         for label in _labels(name, examples, rows.size(name))
     ]
     groups = None
-    if splits["train"].groups is not None:
+    if any(examples.groups is not None for examples in splits.values()):
         groups = [
             group
             for name, examples in splits.items()
             for group in _groups(name, examples, rows.size(name))
         ]
     listing = ImageListing(
-        where="features",
+        where=DATASET,
         ids=[str(i) for i in range(len(labels))],
         content=rows.content[: len(labels)],
         read=refuse_to_read,
@@ -156,7 +168,7 @@ def _dataset(splits: Mapping[str, LabelledFeatures], rows: _StackedRows) -> Data
         labels=labels,
         groups=groups,
     )
-    return assemble("features", listing)
+    return assemble(DATASET, listing)
 
 
 def _with_shifts(
@@ -182,34 +194,27 @@ def _with_shifts(
 
 
 def _matrix(name: str, x: ArrayLike) -> NDArray[np.float32]:
-    """Return features (N, D) as float32; DatasetError for other shapes, NaN and infinity."""
-    values = np.ascontiguousarray(x, dtype=np.float32)
-    if values.ndim != 2 or not values.size:
-        raise DatasetError(
-            f"{name}: x must be features of shape (N, D) with N and D at least 1; got "
-            f"{np.shape(x)}."
-        )
-    if bad := int((~np.isfinite(values)).any(axis=1).sum()):
-        raise DatasetError(f"{name}: {bad} of {len(values)} rows of x hold NaN or infinity.")
-    return values
+    """Return features (N, D) as float32; DatasetError where those of a file would be refused."""
+    where = f"{name}: x"
+    values = as_array(where, x)
+    check_features(where, values)
+    check_values(FeatureTable(where, values, str(values.dtype)))
+    return np.ascontiguousarray(values, np.float32)
 
 
 def _labels(name: str, examples: LabelledFeatures, n: int) -> list[str]:
     """Return the n labels of a set as text."""
-    y = np.asarray(examples.y)
-    y = np.array(y.tolist()) if y.dtype == object else y  # a column of pandas
-    if y.shape != (n,) or y.dtype.kind not in "iubU":
-        raise DatasetError(
-            f"{name}: y must be {n} labels, whole numbers or text; got {y.dtype} of shape "
-            f"{y.shape}."
-        )
-    return [str(label) for label in y.tolist()]
+    labels = as_labels(f"{name}: y", as_array(f"{name}: y", examples.y), None)
+    if len(labels) != n:
+        raise DatasetError(f"{name}: x has {n:,} rows and y has {len(labels):,} labels.")
+    return labels
 
 
 def _groups(name: str, examples: LabelledFeatures, n: int) -> list[str]:
     """Return the n groups of a set; without any, each example is a group of its own."""
     if examples.groups is None:
         return [f"{name} {i}" for i in range(n)]
-    if len(examples.groups) != n:
-        raise DatasetError(f"{name}: groups must be {n} names; got {len(examples.groups)}.")
-    return [str(group) for group in examples.groups]
+    groups = as_text(f"{name}: groups", as_array(f"{name}: groups", examples.groups))
+    if len(groups) != n:
+        raise DatasetError(f"{name}: groups must be {n} names; got {len(groups)}.")
+    return groups

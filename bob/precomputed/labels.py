@@ -10,17 +10,18 @@ from bob.datasets.labels import decode_texts, require_characters
 from bob.errors import DatasetError
 from bob.precomputed.messages import first_quoted, row_numbers
 
+MOST_WHOLE = 2.0**53
+"""Whole numbers from here on are not told apart in float64."""
+
 
 def as_text(where: str, values: NDArray[Any]) -> list[str]:
     """Convert (N,) or (N, 1) text, UTF-8 bytes or whole numbers to N strings.
 
     DatasetError, beginning with `where`, for other types and for empty strings.
     """
-    values = _flatten(where, values)
+    values = _plain(where, _flatten(where, values))
     if values.dtype.kind == "S":
         values = decode_texts(values, where)
-    if values.dtype.kind == "O":
-        values = _without_nulls(where, values)
     if values.dtype.kind not in "iubU":
         raise DatasetError(f"{where}: must hold text or whole numbers; got {values.dtype}.")
     if values.dtype.kind == "U":
@@ -33,12 +34,21 @@ def as_text(where: str, values: NDArray[Any]) -> list[str]:
     return texts
 
 
-def _without_nulls(where: str, values: NDArray[Any]) -> NDArray[Any]:
-    """Return an array of Python objects (N,) as text. DatasetError where some are null."""
+def _plain(where: str, values: NDArray[Any]) -> NDArray[Any]:
+    """Return (N,) Python objects as an array of numbers or of text, others as they are.
+
+    DatasetError where some are null.
+    """
+    if values.dtype.kind != "O":
+        return values
+    import pandas as pd  # 0.3 s that arrays need not pay
+
+    _refuse_missing(where, np.flatnonzero(pd.isna(values)).tolist(), len(values))
     items = values.tolist()
-    nulls = [i for i, value in enumerate(items) if value is None or value != value]
-    _refuse_missing(where, nulls, len(items))
-    return values.astype(str) if all(isinstance(value, str | int) for value in items) else values
+    for types in ((int, np.integer), (float, np.floating)):
+        if all(isinstance(item, types) for item in items):
+            return np.array(items)
+    return values.astype(str) if all(isinstance(item, str | int) for item in items) else values
 
 
 def _refuse_missing(where: str, missing: Sequence[int], count: int) -> None:
@@ -55,10 +65,10 @@ def as_labels(where: str, values: NDArray[Any], classes: Sequence[str] | None) -
     With `classes`, whole numbers are indices into it, and text must be among it.
     """
     _refuse_one_hot(where, values)
-    values = _flatten(where, values)
+    values = _plain(where, _flatten(where, values))
     if values.dtype.kind == "f":
         _refuse_missing(where, np.flatnonzero(np.isnan(values)).tolist(), len(values))
-        fractional = ~np.isfinite(values) | (values != np.round(values))
+        fractional = ~(np.abs(values) < MOST_WHOLE) | (values != np.round(values))
         if fractional.any():
             raise DatasetError(
                 f"{where}: labels must be whole numbers or text; got {values.dtype} with the value "

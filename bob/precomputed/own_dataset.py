@@ -46,11 +46,11 @@ def file_examples(file: FeatureFile, name: str) -> Examples:
     content, groups = file.column("content"), file.column("groups")
     sort_by_id = file.has_ids and not content
     order = sorted(range(len(ids)), key=ids.__getitem__) if sort_by_id else range(len(ids))
-    scope = "id" if file.has_ids else f"place in {name}"
+    scope = "id" if file.has_ids else place_scope(name)
     listing = ImageListing(
         where=file.where,
         ids=[ids[i] for i in order],
-        content=[content[i] if content else _digest(scope, ids[i]) for i in order],
+        content=[content[i] if content else example_digest(scope, ids[i]) for i in order],
         read=refuse_to_read,
         splits=[roles[i] for i in order],
         labels=[labels[i] for i in order],
@@ -72,7 +72,12 @@ def _position_ids(roles: Sequence[Role]) -> list[str]:
     return names
 
 
-def _digest(scope: str, name: str) -> str:
+def place_scope(dataset: str) -> str:
+    """Return the scope of examples that are identified by their positions in a dataset."""
+    return f"place in {dataset}"
+
+
+def example_digest(scope: str, name: str) -> str:
     """Return the digest that stands for the content of an example; record keys depend on it."""
     return xxhash.xxh3_128_hexdigest(f"example by {scope}: {name}".encode())
 

@@ -72,11 +72,11 @@ def test_without_test_a_fifth_of_each_class_is_sampled() -> None:
 def test_sampled_splits_do_not_divide_groups() -> None:
     """Labels are noise: only the twin of a test row, equal to the fourth digit, shows its label."""
     rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(60, 8)), rng.integers(0, 2, 60)
+    x, y = rng.normal(size=(240, 8)), rng.integers(0, 2, 240)
     twins, labels, groups = (
         np.concatenate([x, x + 1e-4]),
         np.concatenate([y, y]),
-        [f"object {i}" for i in range(60)] * 2,
+        [f"object {i}" for i in range(240)] * 2,
     )
     divided, together = (
         evaluate(examples, tasks="knn")["knn"].score.value
@@ -108,6 +108,97 @@ def test_every_seed_has_scores_and_details() -> None:
     assert solution.results[1].detail["converged"]
 
 
+def test_arrays_in_memory_have_the_scores_of_a_file(
+    bob: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    """No split but test is there: held-out examples and draws are sampled alike."""
+    np.savez(tmp_path / "x.npz", x_train=X[:300], y_train=Y[:300], x_test=X[300:], y_test=Y[300:])
+    tasks = "knn,ridge,fewshot_big_vision,learning_curve"
+    bob("evaluate", tmp_path / "x.npz", "--dataset", "features", "--tasks", tasks)
+    records, _ = RecordStore(tmp_path / "results").read_all()
+    solutions = evaluate(TRAIN, TEST, tasks=tasks)
+    assert len(records) == 4
+    for record in records:
+        assert list(record.scores) == list(solutions[record.task.name].scores)
+
+
+def test_splits_and_draws_do_not_depend_on_the_features() -> None:
+    """Otherwise a paired test of two backbones would compare different examples."""
+    rng = np.random.default_rng(0)
+    tasks = "knn_euclidean,fewshot_big_vision"
+    several = [
+        evaluate((x, Y), tasks=tasks) for x in (X, 1024 * X, X[:, ::-1], rng.normal(size=X.shape))
+    ]
+    truths = [s["knn_euclidean"].results[0].outcome.y for s in several]
+    assert all((truth == truths[0]).all() for truth in truths)
+    scaled = [solutions["fewshot_big_vision"].score for solutions in several[:2]]
+    assert scaled[0].value == pytest.approx(scaled[1].value, abs=1e-12)
+
+
+def test_equal_rows_are_not_taken_for_copies_of_one_image() -> None:
+    """A backbone that gives the same features for all images is right by chance, in every task."""
+    solutions = evaluate(
+        (np.zeros((40, 3)), np.arange(40) % 4),
+        (np.zeros((20, 3)), np.arange(20) % 4),
+        tasks="linear,knn,ridge,retrieval",
+    )
+    assert [solutions[task].score.value for task in ("linear", "knn", "ridge")] == [0.25] * 3
+    # of 19 others in random order 4 are of the class: E[AP] = (1 / R) Σ_k (k-th positive's) =
+    # Σ_r [1 / n · (1 + (r − 1)(R − 1) / (n − 1)) / r] with n = 19, R = 4
+    n, positives = 19, 4
+    expected = sum(
+        (1 + (rank - 1) * (positives - 1) / (n - 1)) / (n * rank) for rank in range(1, n + 1)
+    )
+    assert solutions["retrieval"].score.value == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["float16", "bfloat16", "gradient", "strided", "table", "lists"])
+def test_features_come_in_many_kinds(kind: str) -> None:
+    import pandas as pd
+    import torch
+
+    x = X.round()  # whole numbers up to 16, which every type holds
+    values: Any = {
+        "float16": lambda: x.astype(np.float16),
+        "bfloat16": lambda: torch.tensor(x).bfloat16(),
+        "gradient": lambda: torch.tensor(x, requires_grad=True),
+        "strided": lambda: np.asfortranarray(np.repeat(x, 2, axis=0))[::2],
+        "table": lambda: pd.DataFrame(x).astype(object),
+        "lists": lambda: x.tolist(),
+    }[kind]()
+    expected = evaluate((x, Y), tasks="knn")["knn"].score
+    assert evaluate((values, Y), tasks="knn")["knn"].score == expected
+
+
+@pytest.mark.parametrize("kind", ["floats", "column", "bytes", "objects", "nullable", "unsigned"])
+def test_labels_come_in_many_kinds(kind: str) -> None:
+    import pandas as pd
+
+    values: Any = {
+        "floats": lambda: Y.astype(np.float64),
+        "column": lambda: Y[:, None],
+        "bytes": lambda: Y.astype("S2"),
+        "objects": lambda: np.array([np.int64(y) for y in Y], object),
+        "nullable": lambda: pd.Series(Y, dtype="Int64"),
+        "unsigned": lambda: Y.astype(np.uint64),
+    }[kind]()
+    expected = evaluate((X, Y), tasks="knn")["knn"].score
+    assert evaluate((X, values), tasks="knn")["knn"].score == expected
+
+
+def test_groups_of_test_alone_are_read() -> None:
+    """Each query's only positive is of its own group, which retrieval excludes."""
+    rng = np.random.default_rng(1)
+    twins = np.repeat(rng.normal(size=(10, 4)), 2, axis=0)
+    test = LabelledFeatures(twins, np.repeat(Y[:10] % 2, 2), [f"pair {i // 2}" for i in range(20)])
+    with_groups, without = (
+        evaluate((rng.normal(size=(8, 4)), np.arange(8) % 2), of, tasks="retrieval")["retrieval"]
+        for of in (test, (test.x, test.y))
+    )
+    low, high = with_groups.score.value, without.score.value
+    assert low is not None and high is not None and low < high
+
+
 def test_labels_may_be_text_in_a_column_of_pandas() -> None:
     import pandas as pd
 
@@ -130,27 +221,72 @@ WRONG: dict[str, tuple[Callable[[], Any], type[Exception], str]] = {
     "flat": (
         lambda: evaluate((X[0], Y[:64])),
         DatasetError,
-        r"train: x must be features of shape \(N, D\) with N and D at least 1; got \(64,\)",
+        r"train: x: must be of shape \(N, D\) with N and D at least 1; got \(64,\)",
     ),
     "nan": (
         lambda: evaluate((NAN, Y[:300])),
         DatasetError,
-        "train: 300 of 300 rows of x hold NaN or infinity",
+        "train: x: 300 of 300 rows hold NaN, infinity or numbers beyond float32",
     ),
     "labels": (
         lambda: evaluate((X, Y[:5])),
         DatasetError,
-        r"train: y must be 600 labels, whole numbers or text; got int64 of shape \(5,\)",
+        "train: x has 600 rows and y has 5 labels",
     ),
     "floats": (
         lambda: evaluate((X, Y / 2)),
         DatasetError,
-        "train: y must be 600 labels, whole numbers or text; got float64",
+        "train: y: labels must be whole numbers or text; got float64 with the value 0.5",
     ),
     "width": (
         lambda: evaluate(TRAIN, (X[:9, :5], Y[:9])),
         DatasetError,
         "features must have one width D in all sets; got train 64, test 5",
+    ),
+    "masked": (
+        lambda: evaluate((np.ma.array(X, mask=X > 15), Y)),
+        DatasetError,
+        "train: x: .* rows hold NaN",
+    ),
+    "ragged": (
+        lambda: evaluate(([[1.0, 2.0], [3.0]], [0, 1])),
+        DatasetError,
+        "train: x: is not a rectangular array",
+    ),
+    "complex": (
+        lambda: evaluate((X + 1j, Y)),
+        DatasetError,
+        "train: x: must hold numbers; got complex64",
+    ),
+    "too small for float32": (
+        lambda: evaluate((X.astype(np.float64) * 1e-60, Y)),
+        DatasetError,
+        "train: x: no number is larger than 2e-59, below the smallest of float32",
+    ),
+    "too far from 0 for float32": (
+        lambda: evaluate((X.astype(np.float64) + 1e9, Y)),
+        DatasetError,
+        "train: x: float32, .*, changes the numbers by",
+    ),
+    "missing labels": (
+        lambda: evaluate((X, np.where(Y == 3, np.nan, Y))),
+        DatasetError,
+        "train: y: .* are missing",
+    ),
+    "missing among text": (
+        lambda: evaluate((X, [float("nan") if y == 3 else f"digit {y}" for y in Y])),
+        DatasetError,
+        "train: y: .* are missing",
+    ),
+    "one-hot": (
+        lambda: evaluate((X, np.eye(10)[Y])),
+        DatasetError,
+        r"train: y: is one-hot, .* np.argmax\(y, axis=1\)",
+    ),
+    "missing groups": (
+        lambda: evaluate(LabelledFeatures(X, Y, [None] * 600)),  # type: ignore[list-item]
+        DatasetError,
+        "train: groups: 600 of 600 are missing",
     ),
     "groups": (
         lambda: evaluate(LabelledFeatures(X, Y, ["a"])),
