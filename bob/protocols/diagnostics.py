@@ -161,6 +161,8 @@ class DescribedRows:
     def _values(self, rows: Ints, centred: "Decomposition") -> Doubles:
         from bob.numerics import diagnostics
 
+        if not centred.eigenvalues.any():  # a single row, or equal ones
+            return np.full(len(FeatureDiagnostics.NAMES), math.nan)
         y, mean = self.y[rows], self.x[rows].mean(0)
         uncentred = diagnostics.Uncentred.of(centred, mean)
         nearest, second, same = self._neighbours(rows)

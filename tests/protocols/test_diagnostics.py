@@ -53,6 +53,19 @@ def test_equal_rows_are_told_from_the_row_itself() -> None:
     assert np.isnan(doubled[FeatureDiagnostics.NAMES.index("intrinsic_dimension")])
 
 
+@pytest.mark.parametrize(
+    "x", [[[1.0, 2.0], [3.0, 1.0]], [[1.0, 1.0], [1.0, 1.0], [1.0, 1.0], [2.0, 5.0]]]
+)
+def test_rows_that_leave_nothing_to_describe_without_one_have_no_limits(
+    x: list[list[float]],
+) -> None:
+    """Two rows, or equal ones and another: all variance is in one direction."""
+    data = DiagnosticsProblem(np.array(x, np.float32), np.arange(len(x)) % 2)
+    outcome = PROTOCOL.solve(data, SETTINGS, "cpu").outcome
+    value, *limits, _ = interval("participation_ratio", outcome, 0)
+    assert value == pytest.approx(1) and limits == [None, None]
+
+
 def test_nleep_needs_two_rows_per_component() -> None:
     """Four classes have 20 components; 39 rows are too few."""
     enough, few = (PROTOCOL.solve(problem(n, 6), SETTINGS, "cpu").outcome for n in (40, 39))
