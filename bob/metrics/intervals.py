@@ -100,9 +100,12 @@ def _student(value: float, metric: Metric, outcome: Outcome) -> Interval | None:
 def _limits_of_mean(
     value: float, metric: Metric, outcome: Outcome, limits: Callable[[Doubles], closed.Limits]
 ) -> Interval | None:
-    """Return the limits of a mean over examples; None for a single value, or if all are equal."""
+    """Return the limits of a mean over examples.
+
+    None for a single value, for one that is NaN, or if all are equal.
+    """
     values = _per_example(metric, outcome)
-    if len(values) < 2 or are_equal(values):
+    if len(values) < 2 or np.isnan(values).any() or are_equal(values):
         return None
     return clip_limits(value, limits(values), metric.lowest, metric.highest)
 
