@@ -150,7 +150,7 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
         label += f" on {measured.reference.text()}"
     axes.set(xlabel=label, ylabel="mean value (%)" if in_percent else "mean z-score")
     axes.yaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
-    axes.legend(frameon=False, fontsize=8)
+    _legend(figure, axes)
     bars = ""
     if any(low or high for low, high in reach):
         bars = "; bars: 95 % intervals over "
@@ -187,7 +187,7 @@ def scaling(board: Board, name: str) -> Figure | None:
     axes.plot(along, 100 * (1 - fit.law(along)), color="#888888", lw=1)
     _log_scale(axes, float(x.max() / x.min()))
     axes.set(xlabel=SCALES[name][0], ylabel="mean value (%)")
-    axes.legend(frameon=False, fontsize=8)
+    _legend(figure, axes)
     largest, predicted = (100 * (1 - of) for of in (fit.largest, fit.largest_predicted))
     law = (
         f"error falls as x to the power -{fit.law.exponent:.2f}, 95 % over backbones "
@@ -234,25 +234,16 @@ def _draw_front(
 
 
 def heatmap(board: Board) -> Figure | None:
-    """Plot backbones × settings, coloured by z-score within the pool.
+    """Plot backbones × settings, coloured by z-score within the pool; better is blue.
 
     The values themselves are in leaderboard_wide.csv.
     """
     ranking = board.overall
     if len(ranking.standings) < 2:
         return None
-    by_place = {
-        (cell.record.backbone_name, cell.column): cell.value
-        for cell in board.cells
-        if cell.record.external == ranking.origin
-    }
     names = ranking.pool[:MAX_ROWS]
-    values = np.array(
-        [[by_place[name, column] for column in ranking.settings] for name in ranking.pool],
-        np.float64,
-    )
-    spread = np.where(np.ptp(values, axis=0) > 0, values.std(0, ddof=1), 1.0)
-    z = ((values - values.mean(0)) / spread)[: len(names)]
+    rows = {name: row for row, name in enumerate(ranking.data.names)}
+    z = ranking.data.z[[rows[name] for name in names]]
     one_task = len({column.task for column in ranking.settings}) == 1
     labels = [
         plain_text(column.dataset if one_task else str(column)) for column in ranking.settings
@@ -399,6 +390,14 @@ def _reach(curve: Curve) -> list[list[float]]:
             for point in points
         ],
     ]
+
+
+def _legend(figure: Figure, axes: Axes) -> None:
+    """Draw the legend below the axes, where it covers no point and no interval."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(
+        handles, labels, loc="outside lower center", ncols=len(labels), frameon=False, fontsize=8
+    )
 
 
 def _set_title(figure: Figure, title: str, scope: str) -> None:

@@ -215,6 +215,43 @@ def test_quality_has_the_interval_of_the_mean() -> None:
     assert heights == pytest.approx([2 * 2 / 7**0.5] * 2)
 
 
+@pytest.mark.parametrize("name", ["quality_params", "scaling_params"])
+def test_no_legend_covers_an_interval(name: str) -> None:
+    """Of six families, at whose points and intervals there is no free corner."""
+    families = ("supervised", "ssl", "clip", "domain", "precomputed", "supervised")
+    records = [
+        record(
+            f"b{b}",
+            0.5 + 0.08 * b * (-1) ** b,
+            backbone=facts(f"b{b}", family, params=10**b + 1),
+            scores=(score("top1", 0.5 + 0.08 * b * (-1) ** b, half_width=0.45),),
+        )
+        for b, family in enumerate(families)
+    ]
+    figure = figures(make_board(records))[name]
+    figure.draw_without_rendering()
+    (legend,), (axes,) = figure.legends, figure.axes
+    below, labels = legend.get_window_extent(), axes.get_tightbbox()
+    assert axes.get_legend() is None and labels is not None
+    assert below.y0 >= 0 and below.y1 <= labels.y0
+    assert below.x0 >= 0 and below.x1 <= figure.bbox.x1
+
+
+def test_better_is_blue_in_a_heat_map_where_lower_values_are_better() -> None:
+    """z-scores of two values are ± 1 / √2."""
+    calibration = task("calibration", metrics=("log_loss",))
+    records = [
+        made
+        for name, top1, loss in (("better", 0.9, 0.1), ("worse", 0.8, 0.2))
+        for made in (record(name, top1), record(name, loss, task=calibration))
+    ]
+    axes = figures(make_board(records))["heatmap"].axes[0]
+    (image,) = axes.get_images()
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    assert names == ["better", "worse"]
+    assert np.asarray(image.get_array()) == pytest.approx(np.array([[1, 1], [-1, -1]]) / 2**0.5)
+
+
 def test_a_heat_map_of_two_backbones_has_room_for_its_labels() -> None:
     """Every row is at least as high as a line of text, and no label leaves the page."""
     figure = figures(make_board(sweep("a", "b")))["heatmap"]
