@@ -33,7 +33,33 @@ def _csv(path: Path) -> dict[str, Any]:
     names = [str(name) for name in pd.read_csv(path, nrows=0).columns]
     features = _feature_columns(path, names)
     types: dict[str, Any] = {name: np.float64 if name in features else str for name in names}
-    return _columns(pd.read_csv(path, dtype=types, keep_default_na=False), features)
+    try:
+        table = pd.read_csv(path, dtype=types, keep_default_na=False)
+    except ValueError as error:
+        if found := _first_without_number(path, features):
+            raise found from error
+        raise
+    return _columns(table, features)
+
+
+def _first_without_number(path: Path, features: list[str]) -> DatasetError | None:
+    """Return an error that names the first field of a column of features that is no number."""
+    text = pd.read_csv(path, dtype=str, keep_default_na=False)[features]
+    for row, fields in enumerate(text.itertuples(index=False)):
+        for name, field in zip(features, fields, strict=True):
+            if not _is_number(field):
+                return DatasetError(
+                    f"{path}: {name}: row {row}, counted from 0, must hold a number; got {field!r}."
+                )
+    return None
+
+
+def _is_number(field: str) -> bool:
+    try:
+        float(field)
+    except ValueError:
+        return False
+    return True
 
 
 def _parquet(path: Path) -> dict[str, Any]:
@@ -76,5 +102,11 @@ def _column(column: "pd.Series[Any]") -> Any:
     if values.dtype.kind != "O":
         return values
     if len(values) and isinstance(values[0], np.ndarray | list):
+        lengths = [len(value) for value in values]
+        if unlike := [row for row, length in enumerate(lengths) if length != lengths[0]]:
+            raise ValueError(
+                f"{column.name}: lists must be equally long; row 0 has {lengths[0]} values and row "
+                f"{unlike[0]} has {lengths[unlike[0]]}"
+            )
         return np.stack(values.tolist())
     return np.array(values.tolist(), dtype=str)

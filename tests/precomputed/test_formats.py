@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -150,6 +151,12 @@ def bad_name(folder: Path) -> Path:
     return path
 
 
+def lists_of_different_lengths(folder: Path) -> Path:
+    path = folder / "f.parquet"
+    pd.DataFrame({"x": [[1.0, 2.0], [3.0, 4.0], [5.0]], "y": ["a", "b", "a"]}).to_parquet(path)
+    return path
+
+
 def beyond_unicode(folder: Path) -> Path:
     """Write text in which a character has a number that no character has."""
     ids = IDS.copy()
@@ -194,7 +201,15 @@ UNREADABLE: dict[str, tuple[Callable[[Path], Path], str]] = {
     ),
     "text in a feature column": (
         text_file("f.csv", b"x0,x1,y\n1,two,a\n"),
-        r"f\.csv: cannot be read as a table \(could not convert string to float",
+        r"f\.csv: x1: row 0, counted from 0, must hold a number; got 'two'",
+    ),
+    "an empty field in a feature column": (
+        text_file("f.csv", b"x0,x1,y\n1,2,a\n3,4,b\n,6,a\n"),
+        r"f\.csv: x0: row 2, counted from 0, must hold a number; got ''",
+    ),
+    "lists of different lengths": (
+        lists_of_different_lengths,
+        r"x: lists must be equally long; row 0 has 2 values and row 2 has 1",
     ),
     "broken parquet": (
         text_file("f.parquet", b"PAR1" + bytes(20) + (8).to_bytes(4, "little") + b"PAR1"),
