@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +19,13 @@ from bob.io.files import slug
 from bob.specs import BackboneSpec, Family
 from bob.specs.yaml import build
 
-AVERAGED = ("teacher", "ema", "target", "momentum")
-"""Parts of keys of averaged weights, which are evaluated where a file has several networks."""
+AVERAGED = re.compile(r"(^|[._])(teacher|ema|target)([._]|$)", re.IGNORECASE)
+"""Words in keys of averaged weights, which are evaluated where a file has several networks.
+
+MoCo's momentum encoder is none: its authors evaluate the other network.
+"""
+TIMM = "timm:"
+"""Optional prefix of timm's architectures, beside that of torchvision's."""
 WEIGHT_FILES = (
     "model.safetensors",
     "model.safetensors.index.json",
@@ -51,6 +57,8 @@ def draft_entry(
     ConfigError where an architecture is needed and missing, BackboneError where no layout of the
     file fits it, with the first names of both.
     """
+    if architecture is not None:
+        architecture = architecture.removeprefix(TIMM).strip()
     name = name or slug(place.name if place.is_dir() else place.name.partition(".")[0])
     notes: list[str] = []
     problems: list[str] = []
@@ -160,9 +168,7 @@ def _averaged_first(layouts: list[CheckpointLayout], notes: list[str]) -> list[C
     """Return the layouts, those of averaged weights first, and note the others."""
     ordered = sorted(
         layouts,
-        key=lambda layout: (
-            not any(part in f"{layout.state_dict}.{layout.strip}".lower() for part in AVERAGED)
-        ),
+        key=lambda layout: AVERAGED.search(f"{layout.state_dict}.{layout.strip}") is None,
     )
     if len(ordered) > 1:
         others = " and ".join(layout.to_yaml() for layout in ordered[1:])

@@ -14,7 +14,7 @@ from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import FAILED, OK, USAGE
 from bob.registry import load_backbones
 from tests.builders.backbone_entries import load
-from tests.builders.checkpoints import BODY, LAYOUTS, RESNET
+from tests.builders.checkpoints import BODY, LAYOUTS, RESNET, head, under
 
 Bob = Callable[..., tuple[int, str, str]]
 SMALL = "resnet10t"
@@ -63,6 +63,35 @@ def test_averaged_weights_come_before_those_of_the_student(tmp_path: Path, bob: 
     assert "fits as {state_dict: student} too" in " ".join(err.split())
 
 
+@pytest.mark.parametrize(
+    ("of_student", "of_teacher"),
+    [("student.backbone.", "teacher.backbone."), ("backbone.", "backbone_ema.")],
+)
+def test_a_teacher_is_found_beside_the_student_in_one_state_dict(
+    of_student: str, of_teacher: str, tmp_path: Path, bob: Bob
+) -> None:
+    body = BODY[RESNET]
+    student = {name: tensor + 1 for name, tensor in body.items()}
+    both = under(of_student, student) | under(of_teacher, body) | head("student.head.")
+    torch.save({"model": both}, tmp_path / "c.pth")
+    flags = ("--architecture", RESNET)
+    assert written(bob, tmp_path / "c.pth", tmp_path / "a.yaml", *flags) == own_hash(body)
+    code, _, err = bob("doctor", tmp_path / "c.pth", *flags, "--name", "second")
+    assert code == OK and f"fits as {{state_dict: model, strip: {of_student}" in " ".join(
+        err.split()
+    )
+
+
+def test_the_network_that_the_authors_of_moco_evaluate_is_taken(tmp_path: Path, bob: Bob) -> None:
+    """The linear evaluation of facebookresearch/moco-v3 reads `module.base_encoder`."""
+    body = BODY[RESNET]
+    averaged = {name: tensor + 1 for name, tensor in body.items()}
+    both = under("module.momentum_encoder.", averaged) | under("module.base_encoder.", body)
+    torch.save({"state_dict": both}, tmp_path / "moco.pth")
+    flags = ("--architecture", RESNET)
+    assert written(bob, tmp_path / "moco.pth", tmp_path / "a.yaml", *flags) == own_hash(body)
+
+
 def timm_state() -> dict[str, torch.Tensor]:
     torch.manual_seed(1)
     return timm.create_model(SMALL, num_classes=4).state_dict()
@@ -71,7 +100,7 @@ def timm_state() -> dict[str, torch.Tensor]:
 def test_a_file_with_a_classifier_fits_without_it(tmp_path: Path, bob: Bob) -> None:
     state = timm_state()
     save_file(state, tmp_path / "finetuned.safetensors")
-    flags = ("--architecture", SMALL, "--name", "tuned", "--family", "supervised")
+    flags = ("--architecture", f"timm:{SMALL}", "--name", "tuned", "--family", "supervised")
     found = written(bob, tmp_path / "finetuned.safetensors", tmp_path / "mine.yaml", *flags)
     assert found == own_hash({k: v for k, v in state.items() if not k.startswith("fc.")})
 

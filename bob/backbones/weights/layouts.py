@@ -39,8 +39,11 @@ class CheckpointLayout:
 
 def fitting_layouts(content: Any, expected: State) -> list[CheckpointLayout]:
     """List the layouts by which a file fills every tensor of an architecture, in file order."""
-    layouts = [_layout(key, state, expected) for key, state in _state_dicts(content)]
-    return [layout for layout in layouts if layout is not None]
+    return [
+        layout
+        for key, state in _state_dicts(content)
+        for layout in _layouts(key, without_counters(state), without_counters(expected))
+    ]
 
 
 def with_layout_advice(
@@ -84,24 +87,26 @@ def _state_dicts(content: Any) -> Iterator[tuple[str | None, State]]:
         pending += reversed(inner)
 
 
-def _layout(key: str | None, state: State, expected: State) -> CheckpointLayout | None:
-    state, expected = without_counters(state), without_counters(expected)
-    prefix = _prefix(state, expected)
-    used = {prefix + name for name in expected}
-    if any(
-        name not in state or state[name].shape != expected[name.removeprefix(prefix)].shape
-        for name in used
-    ):
-        return None
-    drop = prefixes_to_drop([name for name in state if name not in used], used)
-    return None if drop is None else CheckpointLayout(key, prefix, tuple(drop))
+def _layouts(key: str | None, state: State, expected: State) -> Iterator[CheckpointLayout]:
+    """Yield a layout for each network of the architecture in a state dict.
+
+    Several are in one where a student and a teacher were saved as parts of one module.
+    """
+    for prefix in _prefixes(state, expected):
+        used = {prefix + name for name in expected}
+        if any(state[prefix + name].shape != tensor.shape for name, tensor in expected.items()):
+            continue
+        drop = prefixes_to_drop([name for name in state if name not in used], used)
+        if drop is not None:
+            yield CheckpointLayout(key, prefix, tuple(drop))
 
 
-def _prefix(state: State, expected: State) -> str:
-    """Return the prefix that most of the architecture's names have in the file."""
-    names = set(expected)
-    prefixes = Counter(name[:cut] for name in state for cut in _cuts(name) if name[cut:] in names)
-    return max(prefixes, key=lambda prefix: (prefixes[prefix], -len(prefix)), default="")
+def _prefixes(state: State, expected: State) -> list[str]:
+    """Return the prefixes that all of the architecture's names have in the file, in its order."""
+    prefixes = Counter(
+        name[:cut] for name in state for cut in _cuts(name) if name[cut:] in expected
+    )
+    return [prefix for prefix, count in prefixes.items() if count == len(expected)]
 
 
 def _cuts(name: str) -> list[int]:

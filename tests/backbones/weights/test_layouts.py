@@ -57,6 +57,15 @@ def test_student_and_teacher_are_both_offered():
     assert teacher.to_yaml() == "{state_dict: teacher, strip: backbone., drop: [head.]}"
 
 
+def test_every_network_of_one_state_dict_is_offered():
+    a = torch.zeros(2)
+    offered = fitting_layouts({"s.x": a, "t.x": a, "t.h": a, "u.x": torch.zeros(3)}, {"x": a})
+    assert [layout.to_yaml() for layout in offered] == [
+        "{strip: s., drop: [t., u.]}",
+        "{strip: t., drop: [s., t.h, u.]}",
+    ]
+
+
 def test_layouts_that_do_not_fit_are_not_offered():
     a, b = torch.zeros(2), torch.zeros(3)
     assert fitting_layouts({"m.x": a}, {"x": b}) == [], "another shape"
