@@ -31,6 +31,8 @@ from bob.specs.yaml import plain
 CARD_VERSION = 6
 DESCRIPTIVE_FIELDS = ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
 """Fields of an entry that do not affect its card."""
+PYTHON = "python"
+"""The loader whose weights no file of the entry determines."""
 FAST = "preprocessing"
 """Key of a geometry's facts that says that the run resizes fast."""
 WARM_BATCH, MIN_BATCHES, MAX_BATCHES = 4, 2, 5
@@ -53,17 +55,24 @@ def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: b
 def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offline: bool) -> Card:
     """Return the cached card, or load and check the backbone to make it.
 
-    OutputError where the backbone lacks the output, which is cached too. A card whose text tower
+    A user's function may read any file, so that the card of loader python is trusted only if the
+    function returns the same tensors again. OutputError where the backbone lacks the output, which
+    is cached too. A card whose text tower
     could not be loaded is not cached, since the remedy may be followed before the next run.
     BackboneError where a file changed while it was read: nothing says which of its contents the
     tensors are.
     """
     path = _place(spec, cache, device, precision, offline=offline)
-    if isinstance(cached := _cached(path), Card):
-        return cached
-    if cached is not None:
+    cached = _cached(path)
+    backbone: Backbone | None = None
+    if isinstance(cached, MissingOutput):
         raise OutputError(cached.problem.replace(repr(cached.backbone), repr(spec.name)))
-    backbone = load_backbone(spec, device, precision, offline=offline)
+    if cached is not None and spec.loader == PYTHON:
+        backbone = load_backbone(spec, device, precision, offline=offline)
+        cached = None if _difference(backbone, cached) else cached
+    if cached is not None:
+        return cached
+    backbone = backbone or load_backbone(spec, device, precision, offline=offline)
     try:
         new = _make_card(backbone)
     except OutputError as error:
@@ -107,9 +116,11 @@ def load_planned(
     if difference := _difference(backbone, planned):
         with contextlib.suppress(OSError):
             _place(spec, cache, device, precision, offline=offline).unlink()
+        advice = "Was its file replaced meanwhile? Run again."
+        if spec.loader == PYTHON:
+            advice += " Weights that its function draws at random need a seed."
         raise PlanMismatchError(
-            f"backbone {spec.name!r}: {difference} than when the run was planned. "
-            "Was its file replaced meanwhile? Run again."
+            f"backbone {spec.name!r}: {difference} than when the run was planned. {advice}"
         )
     return backbone
 
@@ -143,7 +154,7 @@ def _place(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offl
 
 def _card_key(spec: BackboneSpec, file: Path | None, device: str, precision: str) -> str:
     """Return the digest of what a card depends on: spec, file by its stat, libraries, device."""
-    file = source_of(spec) if spec.loader == "python" else file
+    file = source_of(spec) if spec.loader == PYTHON else file
     stat = file.stat() if file else None
     fields = {name: value for name, value in plain(spec).items() if name not in DESCRIPTIVE_FIELDS}
     return digest(

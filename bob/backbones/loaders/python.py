@@ -9,19 +9,26 @@ import hashlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
 from bob.backbones.backbone import Loaded, refuse_outputs
 from bob.backbones.loaders.preprocessing import geometry_and_normalisation
 from bob.backbones.pixels.geometry import Geometry, Normalisation
+from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, ConfigError
 from bob.specs import DEFAULT, BackboneSpec, Output, Preprocessing
 from bob.specs.yaml import build
+
+REGISTERED = ("_parameters", "_buffers", "_modules")
+"""Attributes in which a module keeps what it knows by name."""
+DEPTH = 3
+"""How many containers inside one another are searched for tensors."""
 
 
 class UserFeatures(nn.Module):
@@ -39,11 +46,18 @@ class UserFeatures(nn.Module):
                 f"backbone {self.name!r}: its module must return a tensor (B, D); "
                 f"got {type(rows).__name__}."
             )
+        if rows.is_complex():
+            raise BackboneError(
+                f"backbone {self.name!r}: its module must return real numbers; got {rows.dtype}."
+            )
         return {DEFAULT: rows}
 
 
 def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
-    """Run the user's function. The digest of its source file is part of every key."""
+    """Run the user's function. The digest of its source file is part of every key.
+
+    So is that of tensors that its module holds beside parameters and persistent buffers.
+    """
     digest = hashlib.sha256(source_of(spec).read_bytes()).hexdigest()
     function = _function(spec)
     result = function()
@@ -59,13 +73,57 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
         )
     module, preprocessing = result
     geometry, normalisation = _preprocessing(spec, preprocessing)
+    facts = {"source_sha256": digest}
+    if others := unregistered_tensors(module):
+        facts["unregistered_tensors"] = tensor_hash(others)
     return Loaded(
         UserFeatures(module, spec.name),
         geometry,
         normalisation,
         f"torch {torch.__version__}",
-        {"source_sha256": digest},
+        facts,
     )
+
+
+def unregistered_tensors(model: nn.Module) -> dict[str, torch.Tensor]:
+    """Return the tensors and arrays in a module's attributes that its state dict lacks, by name.
+
+    They are buffers that are not persistent, plain attributes, and items of lists, tuples and
+    mappings in attributes, which may be modules.
+    """
+    registered = model.state_dict(keep_vars=True)
+    found: dict[str, torch.Tensor] = {}
+    for name, module in model.named_modules():
+        places = {key: value for key, value in vars(module).items() if key not in REGISTERED}
+        places |= {
+            key: buffer
+            for key, buffer in module.named_buffers(recurse=False)
+            if f"{name}.{key}".lstrip(".") not in registered
+        }
+        found |= {f"{name}.{place}": tensor for place, tensor in _tensors_in(places, DEPTH)}
+    return found
+
+
+def _tensors_in(value: Any, depth: int) -> Iterator[tuple[str, torch.Tensor]]:
+    """Yield the dense tensors and arrays of numbers in a value, with their dotted places."""
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        yield "", torch.from_numpy(np.array(value, np.float64))
+    elif isinstance(value, torch.Tensor):
+        if value.layout is torch.strided and not value.is_meta:
+            yield "", value
+    elif depth > 0:
+        for key, item in _items(value):
+            for place, tensor in _tensors_in(item, depth - 1):
+                yield f"{key}.{place}", tensor
+
+
+def _items(value: Any) -> Iterable[tuple[Any, Any]]:
+    """Return what a container holds, with its places."""
+    if isinstance(value, nn.Module):
+        return value.state_dict().items()
+    if isinstance(value, Mapping):
+        return value.items()
+    return enumerate(value) if isinstance(value, list | tuple) else ()
 
 
 def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:

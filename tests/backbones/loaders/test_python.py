@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from bob.backbones.availability import require_code_permission
+from bob.backbones.card import load_planned
 from bob.backbones.loaders.load import outline
-from bob.errors import OK, USAGE, BackboneError, ConfigError
+from bob.errors import OK, USAGE, BackboneError, ConfigError, PlanMismatchError
 from bob.registry import load_backbones
 from tests.builders.backbone_entries import (
     embed,
@@ -86,6 +87,58 @@ def test_other_source_is_another_backbone(tmp_path):
     assert first.forward == again.forward != other.forward
 
 
+READER = """
+import pathlib, numpy as np, torch
+from torch import nn
+weight = lambda: torch.load(pathlib.Path(__file__).parent / "w.pt")
+class M(nn.Module):
+    def __init__(self):
+        super().__init__()
+        HOLD
+    def forward(self, x):
+        return x.mean((2, 3)) @ (READ)
+def make():
+    return M(), {PREPROCESSING}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hold", "read"),
+    [
+        ("self.w = nn.Parameter(weight())", "self.w"),
+        ("self.register_buffer('w', weight(), persistent=False)", "self.w"),
+        ("self.w = weight()", "self.w"),
+        ("self.w = {'first': [weight().numpy()]}", "torch.from_numpy(self.w['first'][0])"),
+        ("self.w = [nn.ParameterList([weight()])]", "self.w[0][0]"),
+    ],
+    ids=["parameter", "buffer", "attribute", "array", "module in a list"],
+)
+def test_other_weights_that_a_function_reads_are_another_backbone(tmp_path, hold, read):
+    """The source is the same, so that the card of the run before is there."""
+    spec = entry(
+        "python", f"{write(tmp_path, READER.replace('HOLD', hold).replace('READ', read))}:make"
+    )
+
+    def identity(weight: torch.Tensor) -> tuple:
+        torch.save(weight, tmp_path / "w.pt")
+        card = make_card(spec, tmp_path)
+        return card.weights_hash, card.forward
+
+    first, again = identity(torch.eye(3)), identity(torch.eye(3))
+    assert first == again
+    assert identity(2 * torch.eye(3)) != first
+
+
+def test_weights_that_a_function_draws_at_random_are_refused_with_advice(tmp_path):
+    text = "from torch import nn\n" + (
+        "def make(): return nn.Sequential(nn.Flatten(), nn.Linear(192, 2)), {PREPROCESSING}"
+    )
+    spec = entry("python", f"{write(tmp_path, text)}:make")
+    planned = make_card(spec, tmp_path)
+    with pytest.raises(PlanMismatchError, match="draws at random need a seed"):
+        load_planned(spec, planned, tmp_path, "cpu", "float32", offline=True)
+
+
 @pytest.mark.parametrize(
     ("architecture", "error", "message"),
     [
@@ -126,6 +179,14 @@ def test_a_missing_function_is_reported(tmp_path, architecture, error, message):
             "def make(): return M(), {PREPROCESSING}",
             None,
             r"its module must return a tensor \(B, D\); got list",
+        ),
+        (
+            SOURCE.replace("nn.Flatten()", "nn.Flatten(), C()").replace(
+                "def make",
+                "class C(nn.Module):\n  def forward(self, x): return x * 1j\ndef make",
+            ),
+            None,
+            r"its module must return real numbers; got torch.complex64",
         ),
         ("def make(): 1 / 0", None, "does not load: ZeroDivisionError: division by zero"),
     ],
