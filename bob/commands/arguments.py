@@ -1,11 +1,13 @@
 """Values that commands make of the same flags."""
 
 import argparse
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from bob.datasets.readers.tree import EXTENSIONS
 from bob.errors import ConfigError
+from bob.io.paths import is_true
 from bob.specs import DataOptions
 
 SIDES = ("train", "val", "test", "shift")
@@ -50,10 +52,11 @@ def _merged(conditions: Sequence[Condition]) -> dict[str, tuple[str, ...]]:
     return merged
 
 
-def require_not_read(flag: str, written: Path | None, read: Iterable[str | Path]) -> None:
-    """Raise ConfigError where a file to write is one of those that are read, or named as an image.
+def require_output_file(flag: str, written: Path | None, read: Iterable[str | Path] = ()) -> None:
+    """Raise ConfigError where a file cannot or must not be written, before anything is computed.
 
-    It would be overwritten, or read as an image later. Nothing is written where it is None.
+    It would overwrite one of those that are read, or be read as an image later, or its folder
+    refuses it. Nothing is written where it is None.
     """
     if written is None:
         return
@@ -64,3 +67,10 @@ def require_not_read(flag: str, written: Path | None, read: Iterable[str | Path]
             f"{flag} {str(written)!r} is read by this command, and would be overwritten; name "
             "another file."
         )
+    if written.is_dir():
+        raise ConfigError(f"{flag} {str(written)!r} is a folder; name a file in it.")
+    above = next(folder for folder in written.absolute().parents if is_true(folder.exists))
+    if not above.is_dir():
+        raise ConfigError(f"{flag} {str(written)!r}: {str(above)!r} is a file and no folder.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"{flag} {str(written)!r}: the folder {str(above)!r} cannot be written.")

@@ -25,7 +25,7 @@ from bob.backbones.loaders.transformers import CONFIG
 from bob.backbones.weights.identity import id_problems
 from bob.backbones.weights.source import source_text
 from bob.backbones.weights.tensors import tensor_hash
-from bob.commands.arguments import require_not_read
+from bob.commands.arguments import require_output_file
 from bob.commands.terminal import Terminal
 from bob.errors import FAILED, OK, BobError, ConfigError, UnavailableError
 from bob.io.files import write_atomically
@@ -99,7 +99,7 @@ def _write_entry(
 ) -> int:
     """Write the entry of a checkpoint, or print it, and check it as any other."""
     files = (place / name for name in (*WEIGHT_FILES, CONFIG))
-    require_not_read("--to", arguments.to, (place, *files))
+    require_output_file("--to", arguments.to, (place, *files))
     draft = draft_entry(
         place, arguments.architecture, arguments.name, arguments.family, arguments.output
     )

@@ -3,7 +3,7 @@
 import argparse
 
 from bob.backbones.availability import require_code_permission
-from bob.commands.arguments import require_not_read
+from bob.commands.arguments import require_output_file
 from bob.commands.terminal import Terminal
 from bob.errors import OK, ConfigError
 from bob.heads.onnx_graph import export_onnx
@@ -22,9 +22,10 @@ def run(arguments: argparse.Namespace) -> int:
     probe = read_probe(arguments.probe)
     weights = probe.facts.backbone.weights
     read = [arguments.probe, *([weights.file] if weights and weights.file else [])]
-    require_not_read("--onnx", arguments.onnx, read)
+    require_output_file("--onnx", arguments.onnx, read)
     if arguments.python is not None:
-        require_not_read("--python", weights_beside(arguments.python), read)
+        for written in (arguments.python, weights_beside(arguments.python)):
+            require_output_file("--python", written, read)
     if probe.facts.is_ridge and probe.facts.temperature is None:
         raise ConfigError(
             f"{str(arguments.probe)!r}: the outputs of a ridge probe without a temperature have no "

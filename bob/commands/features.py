@@ -15,7 +15,7 @@ from safetensors.numpy import save
 
 from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import usable_device
-from bob.commands.arguments import data_options
+from bob.commands.arguments import data_options, require_output_file
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset, SplitName
 from bob.datasets.image_sets import ImageSet
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.to.suffix.lower() not in FORMATS:
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in {' or '.join(FORMATS)}.")
+    require_output_file("--to", arguments.to)
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     backbone, spec = _backbone(arguments, registry), dataset_spec(arguments, registry)
     workspace = stored_workspace(arguments, {**registry.datasets, spec.name: spec})

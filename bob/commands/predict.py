@@ -10,7 +10,7 @@ import pandas as pd
 
 from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import parse_devices
-from bob.commands.arguments import require_not_read
+from bob.commands.arguments import require_output_file
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.readers.tree import EXTENSIONS, EXTENSIONS_TEXT, scan
 from bob.errors import FAILED, OK, ConfigError
@@ -28,7 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     probe = read_probe(arguments.probe)
     require_code_permission([probe.facts.backbone], arguments.allow_code)
     files, names = image_files(arguments.images)
-    require_not_read("--to", arguments.to, (arguments.probe, arguments.images, *files))
+    require_output_file("--to", arguments.to, (arguments.probe, arguments.images, *files))
     (device,) = parse_devices(arguments.device, probe.facts.precision)
     backbone = load_recorded(probe.facts, device, offline=arguments.offline)
     predictions = predict(probe, backbone, files, auto_workers())

@@ -6,9 +6,10 @@ from dataclasses import asdict
 
 import pandas as pd
 
-from bob.commands.arguments import require_not_read
+from bob.commands.arguments import require_output_file
 from bob.commands.terminal import Terminal
 from bob.errors import OK
+from bob.io.files import write_atomically
 from bob.leaderboards.column_roles import parse_roles
 from bob.leaderboards.gather import gather_selection, read_tables
 from bob.leaderboards.prerank import parse_matches, prerank, published_scores
@@ -22,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     ConfigError where the tables or records do not suffice.
     """
-    require_not_read("--to", arguments.to, (*arguments.external, *arguments.data))
+    require_output_file("--to", arguments.to, (*arguments.external, *arguments.data))
     specs = load_registry(arguments.registry, arguments.tasks_dir).backbones
     tables, notes = read_tables(arguments.external, parse_roles(arguments.external_column))
     published = published_scores(tables, specs, parse_matches(arguments.match))
@@ -44,6 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
             terminal.print(sentence)
     if arguments.to is not None:
         frame = pd.DataFrame([asdict(backbone) for backbone in result.order])
-        arguments.to.write_text(csv_text(frame), encoding="utf-8")
+        write_atomically(arguments.to, csv_text(frame).encode())
         terminal.print_written([arguments.to])
     return OK

@@ -4,6 +4,7 @@ import argparse
 
 from bob.backbones.availability import require_code_permission
 from bob.backbones.devices import parse_devices
+from bob.commands.arguments import require_output_file
 from bob.commands.features import dataset_spec, stored_features
 from bob.commands.terminal import Terminal
 from bob.datasets.image_sets import ImageSet
@@ -45,6 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
     """
     if arguments.to.suffix.lower() != ".safetensors":
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in .safetensors.")
+    require_output_file("--to", arguments.to)
     terminal = Terminal()
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     task, backbone = _task(arguments.task, registry), _backbone(arguments, registry)

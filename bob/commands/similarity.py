@@ -10,7 +10,7 @@ import pandas as pd
 from rich.table import Table
 from rich.text import Text
 
-from bob.commands.arguments import require_not_read
+from bob.commands.arguments import require_output_file
 from bob.commands.features import several_backbones, stored_features
 from bob.commands.terminal import Terminal
 from bob.datasets.dataset import Dataset
@@ -18,6 +18,7 @@ from bob.datasets.image_sets import ImageSet
 from bob.engine.facts import backbone_facts
 from bob.errors import OK, ConfigError
 from bob.features.store import Features
+from bob.io.files import write_atomically
 from bob.leaderboards.render.tidy_table import csv_text, without_formulas
 from bob.leaderboards.similarities import SIMILARITY_FIELDS, cka_values, clustered
 from bob.numerics.arrays import Doubles
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     Nothing is computed but the measures. ConfigError where features are not stored.
     """
-    require_not_read("--to", arguments.to, [arguments.data] if arguments.data else [])
+    require_output_file("--to", arguments.to, [arguments.data] if arguments.data else [])
     registry = load_registry(arguments.registry, arguments.tasks_dir)
     backbones, workspace, dataset = several_backbones(arguments, registry)
     if arguments.split not in dataset.splits:
@@ -69,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         terminal.render(matrix(pairs, "rsa", "rank correlation of distances"))
     if arguments.to is not None:
         frame = without_formulas(pd.DataFrame(rows))
-        arguments.to.write_text(csv_text(frame), encoding="utf-8")
+        write_atomically(arguments.to, csv_text(frame).encode())
         terminal.print_written([arguments.to])
     return OK
 

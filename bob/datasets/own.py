@@ -16,7 +16,7 @@ from bob.datasets.readers.tree import EXTENSIONS, is_hidden, is_parquet
 from bob.datasets.split_names import ROLES, SplitChoice
 from bob.errors import ConfigError, nearest
 from bob.io.names import printable
-from bob.io.paths import user_path
+from bob.io.paths import is_true, user_path
 from bob.records.record import Record
 from bob.specs import (
     CocoSource,
@@ -366,7 +366,7 @@ def _search(place: Path) -> tuple[Path | None, bool]:
                 path = Path(entry.path)
                 if is_hidden(entry.name):
                     continue
-                if entry.is_dir():
+                if is_true(entry.is_dir):
                     below.append(path)
                 elif is_parquet(path):
                     parquet = parquet or path

@@ -19,6 +19,8 @@ TEMPORARY_PREFIX = ".writing-"
 """Prefix of a file that is being written; its name also identifies the process that writes it."""
 SET_ASIDE = ".set-aside"
 """Suffix of a folder that stood where a file is written."""
+STREAM_FOLDERS = (Path("/dev"), Path("/dev/fd"), Path("/proc/self/fd"))
+"""Folders of devices, and of links to what a process has open."""
 LEFTOVER_SECONDS = 24 * 3600
 """Age from which a temporary file of another machine counts as left by a killed process."""
 
@@ -31,8 +33,15 @@ def write_atomically(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces `path` on success and is removed on failure."""
+    """Open a temporary file that replaces `path` on success and is removed on failure.
+
+    A pipe or a device, such as /dev/stdout, is written to, and stays what it is.
+    """
     with disk_errors(path):
+        if _is_stream(path):
+            with path.open("wb") as stream:
+                yield stream
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=_temporary_prefix(), dir=path.parent)
         _sweep_once(Path(temporary))
@@ -60,6 +69,11 @@ def require_writable(folder: Path) -> None:
 def slug(name: str) -> str:
     """Return a name as part of a path: letters, digits, '.', '_' and '-'; others become '_'."""
     return re.sub(r"[^\w.\-]", "_", name).lstrip(".") or "_"
+
+
+def _is_stream(path: Path) -> bool:
+    is_special = path.exists() and not path.is_file() and not path.is_dir()
+    return is_special or path.absolute().parent in STREAM_FOLDERS
 
 
 _WRITER = re.compile(

@@ -3,12 +3,24 @@
 import hashlib
 import importlib.metadata
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from bob.errors import ConfigError
 
 PACKAGE = Path(__file__).resolve().parents[1]
 CHECKOUT = PACKAGE.parent
+
+
+def is_true(question: Callable[[], bool]) -> bool:
+    """Return the answer of `path.exists` and the like.
+
+    False for a link that leads nowhere, in a circle or out of reach.
+    """
+    try:
+        return question()
+    except OSError:
+        return False
 
 
 def shipped(name: str) -> Path:

@@ -43,6 +43,13 @@ def test_val_is_tested_on_where_the_flag_says_so(bob, tmp_path):
     assert code == OK and "no images" not in err
 
 
+def test_a_link_in_a_circle_does_not_stop_a_command(bob, tmp_path):
+    photos = make_photos(tmp_path / "photos", per_class=5, classes=2, side_px=8)
+    (photos / "class0" / "circle").symlink_to(photos / "class0" / "circle")
+    code, out, err = bob("datasets", "check", photos)
+    assert code == OK and "no extension (1)" in out + err
+
+
 def test_train_and_val_without_the_flag_say_what_was_chosen(bob, tmp_path):
     photos = train_and_val(tmp_path / "photos")
     code, _, err = bob("run", "--data", photos, *RUN)

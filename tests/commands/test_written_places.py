@@ -131,6 +131,41 @@ def test_no_command_overwrites_what_it_reads(
     assert {path: path.read_bytes() for path in probed.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [("folder", "is a folder; name a file in it"), ("table.csv/new", "is a file and no folder")],
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("predict", "head.safetensors", "--images", "photos", "--to"),
+        ("export", "head.safetensors", "--onnx"),
+        ("export", "head.safetensors", "--python"),
+        ("features", "raw_pixels", "--data", "photos", "--to"),
+        ("probe", "raw_pixels", "--data", "photos", "--to"),
+        ("similarity", "raw_pixels,channel_statistics", "--data", "photos", "--to"),
+        ("prerank", "--external", "table.csv", "--to"),
+        ("doctor", "head.safetensors", "--to"),
+    ],
+    ids=lambda words: f"{words[0]}{words[-1]}",
+)
+def test_a_file_that_cannot_be_written_is_refused_before_the_work(
+    probed: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: Sequence[str],
+    place: str,
+    message: str,
+) -> None:
+    monkeypatch.chdir(probed)
+    suffixes = {"--python": ".py", "probe": ".safetensors", "features": ".npz"}
+    file = place + (suffixes.get(words[-1]) or suffixes.get(words[0], ""))
+    if place == "folder":
+        (probed / file).mkdir(exist_ok=True)
+    assert main([*words, file]) == USAGE
+    assert message in " ".join(capfd.readouterr().err.split())
+
+
 def test_a_link_does_not_hide_that_a_folder_is_among_the_images(
     photos: Path, tmp_path: Path
 ) -> None:

@@ -117,6 +117,27 @@ def test_a_failed_write_leaves_the_old_file_and_no_temporary_one(tmp_path: Path)
     assert path.read_bytes() == b"old" and leftovers(tmp_path) == []
 
 
+def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        write_atomically(tmp_path / "pipe", b"rows")
+        assert os.read(reader, 100) == b"rows" and (tmp_path / "pipe").is_fifo()
+    finally:
+        os.close(reader)
+
+
+def test_a_link_to_an_open_file_is_not_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As /dev/stdout is, which a process of root would replace for all others."""
+    monkeypatch.setattr("bob.io.files.STREAM_FOLDERS", (tmp_path,))
+    (tmp_path / "log").write_bytes(b"before")
+    (tmp_path / "stdout").symlink_to(tmp_path / "log")
+    write_atomically(tmp_path / "stdout", b"rows")
+    assert (tmp_path / "stdout").is_symlink() and (tmp_path / "log").read_bytes() == b"rows"
+
+
 def test_checking_a_folder_leaves_no_file(tmp_path: Path) -> None:
     require_writable(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []

@@ -6,13 +6,14 @@ of them. Links are followed, except one that leads back to a folder above itself
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from bob.datasets.listing import natural_key
 from bob.errors import DatasetError
 from bob.io.names import printable
+from bob.io.paths import is_true
 
 EXTENSIONS_TEXT = (
     ".jpg .jpeg .jpe .jfif .png .apng .webp .gif .bmp .tif .tiff .ppm .pgm .pbm .pnm .jp2 .avif"
@@ -104,7 +105,7 @@ def scan(root: Path) -> Folder:
         above = parents | {os.path.realpath(folder.path)}
         for entry in _entries(folder.path):
             path = folder.path / entry.name
-            if _true(entry.is_dir):
+            if is_true(entry.is_dir):
                 _add_folder(folder, path, entry.is_symlink(), above)
             else:
                 _add_file(folder, path, entry)
@@ -146,7 +147,7 @@ def _add_file(folder: Folder, path: Path, entry: "os.DirEntry[str]") -> None:
     suffix = path.suffix.lower()
     if is_hidden(path.name):
         folder.others["hidden"] += 1
-    elif not _true(entry.is_file) and _true(path.exists):  # a pipe or a socket would block readers
+    elif not is_true(entry.is_file) and is_true(path.exists):  # a pipe or socket blocks readers
         folder.others["not a regular file"] += 1
     elif suffix in EXTENSIONS:
         folder.images.append(path)
@@ -154,14 +155,6 @@ def _add_file(folder: Folder, path: Path, entry: "os.DirEntry[str]") -> None:
         folder.others[printable(suffix) or "no extension"] += 1
         if suffix in (".csv", ".parquet"):
             folder.tables.append(path)
-
-
-def _true(question: Callable[[], bool]) -> bool:
-    """Return the answer; False for a link that leads nowhere, in a circle or out of reach."""
-    try:
-        return question()
-    except OSError:
-        return False
 
 
 def visible(counts: Mapping[str, int]) -> dict[str, int]:

@@ -60,9 +60,10 @@ def prerank_sentences(prerank: Prerank) -> Iterator[str]:
             "bound them."
         )
     if better := [each.method for each in prerank.methods[1:] if _is_better(each, prerank)]:
+        have = "have" if len(better) > 1 else "has"
         yield (
-            f"On these tables the order by {' and that by '.join(better)} has a higher Spearman "
-            "correlation than the prediction."
+            f"On these tables the order by {' and that by '.join(better)} {have} a higher "
+            "Spearman correlation than the prediction."
         )
     if prerank.unregistered:
         unregistered = len(prerank.unregistered)
