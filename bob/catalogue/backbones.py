@@ -6,6 +6,7 @@
 import sys
 from collections.abc import Iterable
 
+from bob.io.text import short_count
 from bob.registry import load_backbones
 from bob.specs import BackboneSpec, Pretraining
 
@@ -59,9 +60,9 @@ def _row(spec: BackboneSpec) -> tuple[str, ...]:
         f"`{spec.name}`",
         f"{spec.loader}: {spec.architecture}",
         training.method or spec.summary,
-        training.data + (f" ({_short(training.images)})" if training.images else ""),
+        training.data + (f" ({short_count(training.images)})" if training.images else ""),
         ", ".join(training.seen),
-        _short(spec.params) if spec.params else "",
+        short_count(spec.params) if spec.params else "",
         f"{spec.input_px} px" if spec.input_px else "",
         f"{spec.output}, {spec.width:,}" if spec.width else str(spec.output),
         spec.licence or "",
@@ -80,14 +81,6 @@ def _weights(spec: BackboneSpec) -> str:
     if weights.url:
         source = f"[{source.rsplit('/', 1)[-1]}]({source})"
     return f"{source} (gated)" if spec.gated else source
-
-
-def _short(count: int) -> str:
-    """Return a count with three significant digits: 1281167 as '1.28 M'."""
-    for size, unit in ((1_000_000_000, " G"), (1_000_000, " M"), (1_000, " k")):
-        if count >= size:
-            return f"{count / size:.3g}{unit}"
-    return str(count)
 
 
 if __name__ == "__main__":

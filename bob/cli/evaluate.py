@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from bob.cli.data_flags import add_normal, add_test_split
-from bob.cli.quantities import count
+from bob.cli.quantities import amount, count
 from bob.cli.shared_flags import (
     add_registries_and_folders,
     add_seeds,
@@ -91,7 +91,7 @@ def _add_model_facts(parser: argparse.ArgumentParser) -> None:
         help="family of the model (default: precomputed)",
     )
     group.add_argument("--params", metavar="N", type=count, help="number of parameters, e.g. 22M")
-    group.add_argument("--gflops", metavar="N", type=float, help="GFLOPs per image")
+    group.add_argument("--gflops", metavar="N", type=amount, help="GFLOPs per image")
     group.add_argument("--licence", metavar="TEXT", help="licence of the weights")
     group.add_argument(
         "--revision",

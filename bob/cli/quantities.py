@@ -1,6 +1,7 @@
 """Types of command-line arguments: counts, sizes, periods and seeds."""
 
 import argparse
+import math
 from typing import NamedTuple
 
 
@@ -33,6 +34,17 @@ def count(text: str) -> int:
         return int(value)
     except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number such as 30M or 500K") from None
+
+
+def amount(text: str) -> float:
+    """Parse a finite number of at least 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 0, such as 4.5")
+    return value
 
 
 def size(text: str) -> float:

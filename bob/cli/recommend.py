@@ -2,8 +2,13 @@
 
 import argparse
 
-from bob.cli.quantities import count
-from bob.cli.shared_flags import add_json, add_record_selection, add_registries_and_folders
+from bob.cli.quantities import amount, count
+from bob.cli.shared_flags import (
+    RUNTIMES,
+    add_json,
+    add_record_selection,
+    add_registries_and_folders,
+)
 
 HELP = "recommend the best backbone within limits"
 DESCRIPTION = (
@@ -18,20 +23,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max-params", metavar="N", type=count, help="maximum number of parameters, e.g. 30M"
     )
-    group.add_argument("--max-gflops", metavar="N", type=float, help="maximum GFLOPs per image")
+    group.add_argument("--max-gflops", metavar="N", type=amount, help="maximum GFLOPs per image")
     group.add_argument(
         "--max-width", metavar="N", type=count, help="maximum width of the embedding"
     )
     group.add_argument(
         "--max-peak-mib",
         metavar="N",
-        type=float,
+        type=amount,
         help="maximum memory in MiB of weights and activations, in a forward pass of 4 images",
     )
     group.add_argument(
         "--min-images-per-s",
         metavar="N",
-        type=float,
+        type=amount,
         help="minimum throughput in images per second, as measured by runs on --device with "
         "--runtime",
     )
@@ -44,8 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--runtime",
-        help="runtime whose measured speeds are used: eager, openvino, onnxruntime or compile "
-        "(default: any; speeds of different runtimes are not compared with each other)",
+        choices=RUNTIMES,
+        help="runtime whose measured speeds are used (default: any; speeds of different runtimes "
+        "are not compared with each other)",
     )
     add_record_selection(parser)
     add_json(parser, "the recommendation")

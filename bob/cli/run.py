@@ -17,6 +17,7 @@ from bob.cli.quantities import (
 from bob.cli.shared_flags import (
     PRECISIONS,
     PREPROCESSING,
+    RUNTIMES,
     STORE_DTYPES,
     add_alpha,
     add_offline,
@@ -109,7 +110,7 @@ def _add_execution(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--runtime",
-        choices=("auto", "eager", "openvino", "onnxruntime", "compile"),
+        choices=("auto", *RUNTIMES),
         default="auto",
         help="runtime of the forward pass; auto picks the fastest of those that are installed and "
         "agree with eager PyTorch to 1e-5 (default: auto)",

@@ -9,6 +9,7 @@ from bob.cli.quantities import margin, seeds, share
 PRECISIONS = ("float32", "tf32", "bfloat16", "float16")
 PREPROCESSING = ("exact", "fast")
 STORE_DTYPES = ("float32", "float16")
+RUNTIMES = ("eager", "openvino", "onnxruntime", "compile")
 ALPHA = ("white", "black", "drop")
 
 

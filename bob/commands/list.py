@@ -11,6 +11,7 @@ from bob.backbones.availability import backbone_unavailable_reason
 from bob.commands.terminal import Terminal
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.errors import OK
+from bob.io.text import short_count
 from bob.registry import load_backbones, load_datasets, load_tasks
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _summary(kind: str, row: Row) -> Sequence[str]:
     availability = row.get("absent") or "on this machine"
     groups = ",".join(row.get("groups") or ())
     if kind == "backbones":
-        params = f"{row['params'] / 1e6:.1f} M" if row["params"] else ""
+        params = short_count(row["params"]) if row["params"] else ""
         return row["name"], row["family"], params, row["architecture"], availability
     if kind == "tasks":
         return row["name"], f"v{row['version']}", row["protocol"], groups, row["summary"]

@@ -1,4 +1,4 @@
-"""Text of others (names, reasons, tables) made safe for terminals and spreadsheets."""
+"""Numbers as text, and text of others (names, reasons, tables) made safe for what shows it."""
 
 import re
 
@@ -10,6 +10,8 @@ _UNSEEN = re.compile(
 surrogates, by which Python represents bytes that are not UTF-8."""
 _FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")
 """Beginning of a cell that spreadsheets calculate: https://owasp.org/www-community/attacks/CSV_Injection."""
+
+COUNT_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def visible(text: str) -> str:
@@ -29,3 +31,17 @@ def spreadsheet_text(text: str) -> str:
     if "\r" in text or "\0" in text:
         text = text.replace("\r\n", "\n").replace("\r", "\n").replace("\0", "\\u0000")
     return f"'{text}" if _FORMULA.match(text) else text
+
+
+def short_number(value: float) -> str:
+    """Return a number with 3 significant digits and no exponent below a million: `4590`, `0.77`."""
+    return f"{float(f'{value:.3g}'):g}"
+
+
+def short_count(count: float, digits: int = 3) -> str:
+    """Return a number with a unit of thousands and so many significant digits: `3.37 M`, `768`."""
+    rounded = float(f"{count:.{digits}g}")
+    for size, unit in COUNT_UNITS:
+        if rounded >= size:
+            return f"{rounded / size:.{digits}g} {unit}"
+    return f"{rounded:g}"

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from bob.io.text import short_count, short_number
 from bob.leaderboards.speeds import Speeds, speeds
 from bob.records.record import BackboneFacts, Record
 
@@ -18,13 +19,26 @@ class CostKind:
     less_is_better: bool
     from_facts: Callable[[BackboneFacts], float | None] | None = None
     """None for the speed, which is measured."""
+    amount: Callable[[float], str] = short_number
+    """The number in a sentence, with its unit if it needs one."""
+
+    def text(self, value: float) -> str:
+        """Return `3.37 M parameters`."""
+        return f"{self.amount(value)} {self.noun}"
+
+    def versus(self, value: float, other: float) -> str:
+        """Return `3.37 M parameters, versus 4.14`, with a unit where the two differ in it."""
+        unit = self.amount(value).partition(" ")[2]
+        compared = self.amount(other).removesuffix(f" {unit}")
+        return f"{self.text(value)}, versus {compared}"
 
 
 COSTS: dict[str, CostKind] = {
     "params": CostKind(
         "parameters (M)",
-        "M parameters",
+        "parameters",
         True,
+        amount=lambda millions: short_count(1e6 * millions),
         from_facts=lambda facts: None if facts.params is None else facts.params / 1e6,
     ),
     "gflops": CostKind(

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bob.errors import ConfigError, nearest
+from bob.io.text import short_count, short_number
 from bob.leaderboards.cells import facts_by_backbone
 from bob.leaderboards.costs import COSTS, cost_of
-from bob.leaderboards.speeds import Speeds, short_number
+from bob.leaderboards.speeds import Speeds
 from bob.records.record import Record
 
 
@@ -31,7 +32,8 @@ class BackboneLimits:
         """Return `at most 30 M parameters, at least 200 images/s`; empty without limits."""
         texts = []
         if self.max_params is not None:
-            texts.append(f"at most {self.max_params / 1e6:g} M parameters")
+            noun = "parameter" if self.max_params == 1 else "parameters"
+            texts.append(f"at most {short_count(self.max_params, digits=6)} {noun}")
         if self.max_gflops is not None:
             texts.append(f"at most {self.max_gflops:g} GFLOPs per image")
         if self.max_width is not None:
@@ -128,7 +130,7 @@ def _violations(name: str, records: Sequence[Record], limits: BackboneLimits) ->
             if value is None:
                 violations.append(f"{COSTS[cost].label} unknown")
             elif value > maximum:
-                violations.append(f"{short_number(value)} {COSTS[cost].noun}")
+                violations.append(COSTS[cost].text(value))
     if limits.licence is not None:
         licence = _licence(name, records) or "unknown"
         if not fnmatch.fnmatch(licence.lower(), limits.licence.lower()):

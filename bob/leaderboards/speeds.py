@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from bob.io.text import short_number
 from bob.leaderboards.cells import is_baseline
 from bob.records.record import Cost, Record
 
@@ -86,11 +87,6 @@ class Speeds:
         if not texts and backbone in self.mixed:
             return "with several runtimes at once"
         return "; ".join(texts)
-
-
-def short_number(value: float) -> str:
-    """Return a number with 3 significant digits and no exponent below a million: `4590`, `0.77`."""
-    return f"{float(f'{value:.3g}'):g}"
 
 
 def speeds(

@@ -151,6 +151,18 @@ def test_a_count_is_a_finite_number_of_at_least_0(text):
         count(text)
 
 
+@pytest.mark.parametrize("text", ["", "4,5", "-1", "nan", "inf", "1e999"])
+@pytest.mark.parametrize("flag", ["--max-gflops", "--max-peak-mib", "--min-images-per-s"])
+def test_a_limit_is_a_finite_number_of_at_least_0(
+    flag: str, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = vars(build_parser().parse_args(["recommend", flag, "4.5"]))
+    assert arguments[flag[2:].replace("-", "_")] == 4.5
+    with pytest.raises(SystemExit, match="2"):
+        main(["recommend", f"{flag}={text}"])
+    assert f"argument {flag}: {text!r} is not a number of at least 0" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"])
 def test_threads_sleep_while_they_wait_unless_the_user_says_otherwise(name):
     environment = {}

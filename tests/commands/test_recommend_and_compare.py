@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from bob.commands.compare import comparison_json
+from bob.io.text import short_number
 from bob.leaderboards import board_cells
 from bob.leaderboards.advice import BetterBaseline, advise
 from bob.leaderboards.cells import BoardColumn
@@ -20,7 +21,7 @@ from bob.leaderboards.pairwise import compare
 from bob.leaderboards.per_example import no_per_example, per_example_values
 from bob.leaderboards.render.advice import advice_sentences
 from bob.leaderboards.render.comparison import comparison_sentences, overall_row
-from bob.leaderboards.speeds import short_number, speeds
+from bob.leaderboards.speeds import speeds
 from bob.metrics import metric_named
 from bob.outcomes import ClassPredictions, OodScores, ShiftResults
 from bob.records.record import Cost, Record
@@ -192,6 +193,27 @@ def test_an_unknown_cost_violates_a_limit_on_it(sweep: Path, bob: Bob) -> None:
     assert "bare (GFLOPs per image unknown, embedding width unknown)" in text
     text = one_line(bob("recommend", "--max-peak-mib", "9")[1])
     assert "large (memory of a forward pass (MiB) unknown)" in text
+
+
+def test_a_device_without_speeds_is_named(sweep: Path, bob: Bob) -> None:
+    text = one_line(bob("recommend", "--device", "cuda")[1])
+    assert "No speed was measured on cuda." in text and "images/s" not in text
+    text = one_line(bob("recommend", "--device", "cuda", "--runtime", "eager")[1])
+    assert "No speed was measured on cuda with eager." in text
+    assert "No speed" not in one_line(bob("recommend", "--device", "cpu")[1])
+
+
+def test_few_parameters_are_counted_in_thousands_or_one_by_one(sweep: Path, bob: Bob) -> None:
+    for name, params in (("tiny", 49_152), ("none", 0)):
+        backbone = facts(name, params=params)
+        store(sweep, name, dict.fromkeys(SETTINGS, SMALL), backbone=backbone)
+    text = one_line(bob("recommend", "--max-params", "1")[1])
+    assert "with at most 1 parameter, over" in text and "0 parameters" in text
+    assert "tiny (49.2 k parameters)" in text and "large (90 M parameters)" in text
+    text = one_line(bob("recommend", "--max-params", "49152")[1])
+    assert "at most 49.152 k parameters" in text
+    text = one_line(bob("recommend")[1])
+    assert "M M" not in text and "e-0" not in text
 
 
 def test_names_without_records_are_errors(sweep: Path, bob: Bob) -> None:

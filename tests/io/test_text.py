@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from bob.io.text import spreadsheet_text, visible
+from bob.io.text import short_count, spreadsheet_text, visible
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,23 @@ from bob.io.text import spreadsheet_text, visible
 )
 def test_what_is_not_seen_is_shown_as_an_escape(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [
+        (0, "0"),
+        (768, "768"),
+        (1_000, "1 k"),
+        (49_152, "49.2 k"),
+        (999_600, "1 M"),
+        (999_400, "999 k"),
+        (3_371_024, "3.37 M"),
+        (1_130_000_000, "1.13 G"),
+    ],
+)
+def test_counts_have_three_digits_and_a_unit(count: int, text: str) -> None:
+    assert short_count(count) == text
 
 
 def test_json_stays_the_same_json() -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 
 from bob.datasets.own_names import shown_dataset
+from bob.io.text import short_number
 from bob.leaderboards.advice import Advice, Alternative
 from bob.leaderboards.cells import BoardCell, BoardColumn
 from bob.leaderboards.costs import COSTS
@@ -17,7 +18,7 @@ from bob.leaderboards.render.text import (
     unit_text,
     unranked_sentence,
 )
-from bob.leaderboards.speeds import SpeedConditions, short_number
+from bob.leaderboards.speeds import SpeedConditions
 
 MAX_SETTINGS = 4
 """Settings named in one sentence."""
@@ -38,6 +39,7 @@ def advice_sentences(advice: Advice) -> list[str]:
         *_tied(advice),
         *baseline_sentences(advice),
         *_cost_of_limits(advice),
+        *_unmeasured_conditions(advice),
         *_left_out(advice),
     ]
 
@@ -111,8 +113,8 @@ def preferable_sentences(advice: Advice) -> list[str]:
         best = min(costs, key=lambda name: sign * costs[name])
         if sign * costs[best] < sign * pick_cost:
             sentences.append(
-                f"The {superlative} of these is {best}: {short_number(costs[best])} "
-                f"{COSTS[cost].noun}, versus {short_number(pick_cost)}."
+                f"The {superlative} of these is {best}: "
+                f"{COSTS[cost].versus(costs[best], pick_cost)}."
             )
     return sentences
 
@@ -178,6 +180,16 @@ def _cost_of_limits(advice: Advice) -> list[str]:
     return [f"Without the limits, the best is {text}: {consequence}."]
 
 
+def _unmeasured_conditions(advice: Advice) -> list[str]:
+    """Say that a device or runtime was named on which nothing was measured."""
+    limits = advice.limits
+    if advice.conditions is not None or (limits.device is None and limits.runtime is None):
+        return []
+    names = [f"on {limits.device}"] if limits.device else []
+    names += [f"with {limits.runtime}"] if limits.runtime else []
+    return [f"No speed was measured {' '.join(names)}."]
+
+
 def _left_out(advice: Advice) -> list[str]:
     sentences = [unranked_sentence(advice.ranking, advice.incomplete)]
     if advice.excluded:
@@ -214,7 +226,7 @@ def _change_text(change: MeanDifference | None) -> str:
 def _cost_text(costs: Mapping[str, float | None], conditions: SpeedConditions | None) -> str:
     params, speed = costs["params"], costs["images_per_s"]
     texts = [
-        f"{short_number(params)} M parameters" if params is not None else "",
+        COSTS["params"].text(params) if params is not None else "",
         f"{short_number(speed)} images/s on {conditions.text()}" if speed and conditions else "",
     ]
     return _joined(texts) or "costs unknown"

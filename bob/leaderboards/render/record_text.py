@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from bob.io.text import short_count, short_number
 from bob.leaderboards.render.text import MISSING, score_text, value_text
-from bob.leaderboards.speeds import short_number
 from bob.records.record import Record, Score
 
 INDENT = "  "
@@ -86,7 +86,7 @@ def _backbone(record: Record) -> list[tuple[str, str]]:
     facts = record.backbone
     if facts is None:
         return []
-    params = "" if facts.params is None else f"{facts.params / 1e6:.1f} M parameters"
+    params = "" if facts.params is None else f"{short_count(facts.params)} parameters"
     gflops = "" if facts.gflops is None else f"{facts.gflops:.2f} GFLOPs"
     return [
         ("architecture", f"{facts.architecture} ({facts.loader}, {facts.family})"),

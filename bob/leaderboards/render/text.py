@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 
+from bob.io.text import short_number
 from bob.leaderboards.abridge import short_text
 from bob.leaderboards.board import Board
 from bob.leaderboards.cells import BoardCell, BoardColumn, SetAside, is_baseline
@@ -11,7 +12,6 @@ from bob.leaderboards.grids import dense_settings_note, grid_notes
 from bob.leaderboards.metric_traits import metric_traits
 from bob.leaderboards.ranking import Ranking
 from bob.leaderboards.references import is_clear_of_majority
-from bob.leaderboards.speeds import short_number
 from bob.leaderboards.verdicts import Verdicts
 from bob.metrics.score_ranges import base_metric
 from bob.records.record import Record, Score
