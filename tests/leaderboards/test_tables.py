@@ -450,6 +450,27 @@ def test_notes_list_failures_unreadable_images_and_limits() -> None:
     ]
 
 
+def test_notes_list_the_caveats_of_fits() -> None:
+    """One line for each, with the cells that have it; that of most cells first."""
+    absent = "1 of 4 classes have no train pixel: 'sky'"
+    records = [
+        record("a", details=({"seed": 0, "caveats": ["did not converge", absent]},)),
+        record("b", details=({"seed": 0, "caveats": [absent]}, {"seed": 1, "caveats": [absent]})),
+        record("c", details=({"seed": 0, "caveats": []},)),
+    ]
+    assert board_notes(make_board(records)) == [
+        f"a, b on linear × elpv: {absent}.",
+        "a on linear/elpv: did not converge.",
+    ]
+
+
+def test_notes_say_how_many_more_caveats_there_are() -> None:
+    caveats = [f"the best C, {c}, is the smallest of its grid" for c in range(11)]
+    notes = board_notes(make_board([record("a", details=({"seed": 0, "caveats": caveats},))]))
+    assert notes[:8] == [f"a on linear/elpv: {caveat}." for caveat in caveats[:8]]
+    assert notes[8:] == ["3 more caveats of fits; `bob-bench show` has those of a record."]
+
+
 def test_notes_say_how_much_of_test_train_holds() -> None:
     split = {"classes": 2, "duplicates": 0}
     report = DataReport(

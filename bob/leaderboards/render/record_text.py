@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bob.io.text import short_count, short_number
-from bob.leaderboards.render.text import MISSING, score_text, value_text
+from bob.leaderboards.render.text import MISSING, caveats_of, score_text, value_text
 from bob.records.record import Record, Score
 
 INDENT = "  "
@@ -39,8 +39,7 @@ def notes_of(record: Record) -> list[str]:
     """Return the notes on the data and the backbone, and the caveats of the fit."""
     notes = [f"data: {note}" for note in (record.dataset.notes if record.dataset else ())]
     notes += [f"backbone: {note}" for note in (record.backbone.notes if record.backbone else ())]
-    for details in record.details:
-        notes += [f"task: {caveat}" for caveat in details.get("caveats") or ()]
+    notes += [f"task: {caveat}" for caveat in caveats_of(record)]
     return list(dict.fromkeys(notes))
 
 

@@ -20,6 +20,8 @@ from bob.statistics.ties import ALPHA
 MISSING = "–"
 MAX_NAMES = 12
 """Names written out in one line of the notes."""
+MAX_CAVEATS = 8
+"""Caveats written out in the notes."""
 MAX_MISSING = 3
 """Missing settings written out per backbone."""
 STATUS_TEXT = {"not_applicable": "n/a"}
@@ -182,8 +184,8 @@ def params_text(params: int | None) -> str:
 def board_notes(board: Board) -> list[str]:
     """Return what a reader must know beside the values.
 
-    Failures, undefined values, unreadable images, test images that train holds too, limits,
-    published tables, records set aside.
+    Failures, undefined values, caveats of fits, unreadable images, test images that train holds
+    too, limits, published tables, records set aside.
     """
     conditions = condition_note(cell.column.dataset for cell in board.cells)
     return [
@@ -193,6 +195,7 @@ def board_notes(board: Board) -> list[str]:
         *grid_notes(board.cells),
         *dense_settings_note(board.overall.settings, board.cells),
         *_missing_values(board.cells),
+        *_caveats(board.cells),
         *_not_applicable(board.records),
         *unreadable_images(board.records),
         *_images_of_train(board.records),
@@ -231,6 +234,29 @@ def _missing_values(cells: Sequence[BoardCell]) -> list[str]:
         f"{_cells_text(group)}: {status}{'' if status == 'dropped' else '.'} {reason}"
         for (reason, status), group in by_reason.items()
     ]
+
+
+def caveats_of(record: Record) -> list[str]:
+    """Return what a reader of the scores of a record must know, of all seeds."""
+    of_seeds = [details.get("caveats") for details in record.details]
+    texts = [str(text) for texts in of_seeds if isinstance(texts, list | tuple) for text in texts]
+    return list(dict.fromkeys(texts))
+
+
+def _caveats(cells: Sequence[BoardCell]) -> list[str]:
+    """Return one line per caveat of a fit, with the backbones, tasks and datasets concerned.
+
+    Those of most cells come first; of more than MAX_CAVEATS, the number of the others.
+    """
+    by_caveat: dict[str, list[BoardCell]] = defaultdict(list)
+    for cell in cells:
+        for caveat in caveats_of(cell.record):
+            by_caveat[caveat].append(cell)
+    groups = sorted(by_caveat.items(), key=lambda item: -len(item[1]))
+    lines = [f"{_cells_text(group)}: {caveat}." for caveat, group in groups[:MAX_CAVEATS]]
+    if (more := len(groups) - MAX_CAVEATS) > 0:
+        lines.append(f"{more} more caveats of fits; `bob-bench show` has those of a record.")
+    return lines
 
 
 def _cells_text(cells: Sequence[BoardCell]) -> str:
