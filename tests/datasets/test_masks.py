@@ -1,6 +1,8 @@
 """Masks: reading, checks of their indices, the cache, and their place in fingerprints."""
 
 import io
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -30,6 +32,48 @@ def test_indices_are_read_as_stored(mode: str) -> None:
         image = image.copy()
         image.putpalette([*range(255, -1, -1)] * 3)
     np.testing.assert_array_equal(decode_indices(png(image), "m"), INDICES)
+
+
+def grey_png(bits: int, rows: list[list[int]]) -> bytes:
+    """Return a grey PNG file with these samples, written as its specification says."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        checksum = zlib.crc32(name + content)
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+    lines = []
+    for row in rows:
+        text = "".join(f"{value:0{bits}b}" for value in row)
+        text += "0" * (-len(text) % 8)
+        lines.append(bytes([0, *(int(text[i : i + 8], 2) for i in range(0, len(text), 8))]))
+    header = struct.pack(">IIBBBBB", len(rows[0]), len(rows), bits, 0, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"".join(lines)))
+    return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("bits", [1, 8, 16])
+def test_samples_of_grey_are_indices(bits: int) -> None:
+    assert decode_indices(grey_png(bits, [[0, 1, 1], [1, 0, 0]]), "m").tolist() == [
+        [0, 1, 1],
+        [1, 0, 0],
+    ]
+
+
+@pytest.mark.parametrize(("bits", "one"), [(2, 85), (4, 17)])
+def test_grey_of_few_bits_is_refused(bits: int, one: int) -> None:
+    """Of 2 bits, 3 would be read as 255, which is ignored; of 4 bits, class 1 as class 17."""
+    data = grey_png(bits, [[0, 1, 2**bits - 1]])
+    assert np.asarray(Image.open(io.BytesIO(data))).tolist() == [[0, one, 255]]
+    with pytest.raises(UnreadableImageError, match=f"is grey of {bits} bits, where 1 may .* {one}"):
+        decode_indices(data, "m")
+
+
+@pytest.mark.parametrize("name", ["JPEG", "JPEG2000"])
+def test_formats_that_change_values_are_refused(name: str) -> None:
+    file = io.BytesIO()
+    Image.fromarray(np.zeros((8, 8), np.uint8)).save(file, name)
+    with pytest.raises(UnreadableImageError, match=f"mask 'm' is a {name} file, whose compression"):
+        decode_indices(file.getvalue(), "m")
 
 
 def test_colours_are_refused() -> None:

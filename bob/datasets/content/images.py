@@ -40,7 +40,11 @@ FORMATS = tuple(
 
 INDEX_MODES = ("L", "P", "1", "I;16", "I;16L", "I;16B", "I;16N", "I")
 """PIL's modes of images with one value per pixel; those of palettes are not looked up."""
+LOSSY_FORMATS = ("JPEG", "MPO", "JPEG2000", "WEBP", "AVIF")
+"""Formats whose pixels can have other values than those that were saved."""
 _GREY_16 = {"I", "I;16", "I;16L", "I;16B", "I;16N"}
+_PNG, _IHDR_DEPTH, _IHDR_COLOUR = b"\x89PNG\r\n\x1a\n", 24, 25
+"""Signature of a PNG file, and the places of bits per sample and of the colour type (0 is grey)."""
 _ORIENTATION = 274  # the EXIF tag
 _TURN = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -57,7 +61,8 @@ def pixel_values(data: bytes, name: str, what: str, remedy: str) -> NDArray[np.i
     """Return the values (H, W) of an image that holds data and no colours: a mask, a depth map.
 
     `what`, `name` and `remedy` appear in messages. UnreadableImageError where it cannot be decoded,
-    holds colours, or is turned by EXIF.
+    holds colours, is turned by EXIF, or does not give back the values that were saved: in formats
+    that lose some, and in grey of 2 or 4 bits, which PIL, OpenCV and torchvision stretch to 0..255.
     """
     image = open_image(data, name)
     check_pixels(image, name)
@@ -67,6 +72,15 @@ def pixel_values(data: bytes, name: str, what: str, remedy: str) -> NDArray[np.i
         )
     if is_turned(image):
         raise UnreadableImageError(f"{what} {name!r} is turned by EXIF. Save it upright.")
+    if image.format in LOSSY_FORMATS:
+        raise UnreadableImageError(
+            f"{what} {name!r} is a {image.format} file, whose compression changes values. {remedy}"
+        )
+    if (bits := _stretched_bits(data)) is not None:
+        raise UnreadableImageError(
+            f"{what} {name!r} is grey of {bits} bits, where 1 may stand for 1 or for "
+            f"{255 // (2**bits - 1)}. Save it with 8 or 16 bits, or with a palette."
+        )
     try:
         return np.asarray(image).astype(np.int32)
     except MemoryError:
@@ -76,6 +90,13 @@ def pixel_values(data: bytes, name: str, what: str, remedy: str) -> NDArray[np.i
             f"{what} {name!r} cannot be decoded: the file is truncated or damaged ({error}). "
             "Replace it."
         ) from error
+
+
+def _stretched_bits(data: bytes) -> int | None:
+    """Return the bits of a grey PNG file whose values libraries stretch; None of any other."""
+    if not data.startswith(_PNG) or data[_IHDR_COLOUR] != 0:
+        return None
+    return data[_IHDR_DEPTH] if data[_IHDR_DEPTH] in (2, 4) else None
 
 
 def decode(data: bytes, name: str, alpha: Alpha = DEFAULT_ALPHA) -> Image.Image:
