@@ -3,8 +3,9 @@
 The protocol of DINO (arXiv:2104.14294) on DAVIS 2017 (arXiv:1704.00675): labels propagate from
 patches of the first frame and of the last 7 to the 5 most similar ones near them; see
 `bob.numerics.dense.video`. J and F are those of the official evaluation: of each object of the
-first frame, over all frames but the first and the last. Differs from DINO's code in the following
-points:
+first frame, over all frames but the first and the last. Objects are the numbers that pixels of the
+first frame have, one or several; numbers between them, which DAVIS does not have, are none. Differs
+from DINO's code in the following points:
 
 - frames are squashed to one size, where theirs have a short side of 480 px and keep their shape;
 - labels are upsampled to the frame's own size at once, where theirs are upsampled to the input's
@@ -27,13 +28,14 @@ from pydantic import Field
 
 from bob.datasets.dataset import Dataset
 from bob.datasets.image_sets import ImageSet
-from bob.datasets.masks import Masks
+from bob.datasets.masks import Mask, Masks
 from bob.errors import NotApplicableError
 from bob.features.store import Features
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.numerics.dense.pixels import at_centres
 from bob.outcomes import FollowedObjects
+from bob.protocols.caveats import Caveats
 from bob.protocols.kept_images import KeptImages, kept_of
 from bob.protocols.needs import Inputs, Needs, require_splits
 from bob.protocols.protocol import Protocol, Result, ResultPart
@@ -78,6 +80,8 @@ class VideoObjectsProblem:
     masks: Masks
     """Object of each pixel, counted from 1 in each video; 0 is the background."""
     videos: Sequence[Video]
+    all_videos: int
+    """Their number, with those of too few frames."""
     kept: KeptImages
     """Chooses frames for pages that show them."""
 
@@ -114,7 +118,8 @@ class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
         test = frames.split
         assert test.masks is not None and test.groups is not None
         videos = videos_of(frames.features.positions, test.groups)
-        return VideoObjectsProblem(frames.features, test.masks, videos, KeptImages.of(test))
+        kept, count = KeptImages.of(test), len(set(test.groups))
+        return VideoObjectsProblem(frames.features, test.masks, videos, count, kept)
 
     def solve(
         self, problem: VideoObjectsProblem, settings: VideoObjectsSettings, device: str
@@ -133,7 +138,15 @@ class VideoObjects(Protocol[VideoObjectsSettings, VideoObjectsProblem]):
             "videos": len(problem.videos),
             "objects": len(agreement),
         }
-        return Result(tuple(parts), detail, shown=kept_of(statistics))
+        caveats = _left_out(problem.all_videos - len(problem.videos), problem.all_videos)
+        return Result(tuple(parts), detail, caveats, shown=kept_of(statistics))
+
+
+def _left_out(videos: int, of: int) -> Caveats:
+    """Return a caveat where some of all videos are too short to be scored."""
+    if not videos:
+        return ()
+    return (f"{videos:,} of {of:,} videos have fewer than {LEAST_FRAMES} frames, and do not count",)
 
 
 def videos_of(positions: Ints, groups: Sequence[str]) -> list[Video]:
@@ -156,15 +169,17 @@ def followed(
     """
     from bob.numerics.dense.video import Propagation, objects_of_pixels, propagated
 
-    masks = [np.maximum(problem.masks.read(i), 0) for i in video.positions.tolist()]
-    grid, objects = problem.features.shape[:2], int(masks[0].max())
+    numbered = [problem.masks.read(i) for i in video.positions.tolist()]
+    numbers = np.unique(numbered[0][numbered[0] > 0])
+    masks = [counted_from_one(mask, numbers) for mask in numbered]
+    grid, objects = problem.features.shape[:2], len(numbers)
     first = np.eye(objects + 1)[at_centres(masks[0], (grid[0], grid[1]))]
     how = Propagation(settings.frames, settings.k, settings.radius, settings.temperature)
     labels = propagated(_maps(problem.features, video.rows), first, how)
     total = np.zeros((objects, len(PREDICTORS), 2))
     frames = zip(video.positions[1:-1].tolist(), masks[1:-1], labels, strict=False)
     for position, mask, of_frame in frames:  # the last is not scored
-        shares = cell_shares(np.minimum(mask, objects), (grid[0], grid[1]), objects + 1)
+        shares = cell_shares(mask, (grid[0], grid[1]), objects + 1)
         predicted = (
             objects_of_pixels(of_frame, mask.shape),
             objects_of_pixels(shares, mask.shape),
@@ -175,10 +190,17 @@ def followed(
         ]
         total += np.reshape(agreement, total.shape)
         if objects:
-            shown = at_centres(predicted[0], (SHOWN_PX, SHOWN_PX)).astype(np.uint8)
+            kept = at_centres(predicted[0], (SHOWN_PX, SHOWN_PX))
+            shown = np.array([0, *numbers])[kept].astype(np.uint8)
             region = float(np.mean([of[0][0] for of in agreement]))
             problem.kept.add(statistics, position, region, {"objects": shown})
     return list(total / (len(masks) - 2))
+
+
+def counted_from_one(mask: Mask, numbers: Mask) -> Ints:
+    """Return the object of each pixel (H, W): k for the k-th of the sorted `numbers`, else 0."""
+    place: Ints = np.searchsorted(numbers, mask).astype(np.int64)
+    return np.where(np.isin(mask, numbers), place + 1, 0)
 
 
 def _maps(features: Features, rows: Ints) -> Iterator[Floats]:

@@ -41,7 +41,11 @@ def frames(start: int) -> list[NDArray[np.int16]]:
 def dataset() -> Dataset:
     """Return two videos of five frames, and one of a single frame."""
     masks = [*frames(0), *frames(2), np.ones((16, 16), np.int16)]
-    groups = [*["a"] * FRAMES, *["b"] * FRAMES, "short"]
+    return videos(masks, [*["a"] * FRAMES, *["b"] * FRAMES, "short"])
+
+
+def videos(masks: list[NDArray[np.int16]], groups: list[str]) -> Dataset:
+    """Return frames with these masks, in these videos."""
     content = digests(len(masks), "test")
     split = make_split(
         content,
@@ -62,8 +66,8 @@ def constant(split: Split, at: NDArray[np.int64]) -> NDArray[np.float32]:
     return np.ones((len(at), 8, 8, 2), np.float32)
 
 
-def solved(maps: Maps, shard: int = 1000) -> Result:
-    data = dataset()
+def solved(maps: Maps, shard: int = 1000, data: Dataset | None = None) -> Result:
+    data = dataset() if data is None else data
     needs = PROTOCOL.needs(SETTINGS, data, BASELINE)
     inputs = statistics_of(needs, data, maps, shard)
     return PROTOCOL.solve(PROTOCOL.build(SETTINGS, data, needs, inputs, 0), SETTINGS, "cpu")
@@ -77,6 +81,37 @@ def test_perfect_features_reach_the_ceiling() -> None:
     assert j_and_f(scores[""]) == pytest.approx(j_and_f(scores["ceiling"]), abs=0.02)
     assert j_and_f(scores["ceiling"]) > 0.9
     assert result.detail == {"grid": [8, 8], "videos": 2, "objects": 4}
+
+
+@pytest.mark.parametrize("numbers", [(1, 2), (2, 7), (38, 75)])
+def test_objects_may_have_any_numbers(numbers: tuple[int, int]) -> None:
+    """Two objects have the same scores whatever they are called; 1 to 37 are none."""
+    masks = [np.array([0, *numbers], np.int16)[mask] for mask in frames(0)]
+
+    def maps(_: Split, at: NDArray[np.int64]) -> NDArray[np.float32]:
+        return np.stack([cell_shares(frames(0)[i], (8, 8), 3) for i in at]).astype(np.float32)
+
+    named, plain = (solved(maps, data=videos(of, ["a"] * FRAMES)) for of in (masks, frames(0)))
+    assert named.detail["objects"] == 2
+    for found, expected in zip(named.parts, plain.parts, strict=True):
+        for name, values in expected.outcome.to_arrays().items():  # type: ignore[union-attr]
+            np.testing.assert_array_equal(found.outcome.to_arrays()[name], values)  # type: ignore[union-attr]
+    assert {*np.unique(named.shown["objects"]).tolist()} == {0, *numbers}
+
+
+def test_objects_that_come_later_are_background() -> None:
+    """In the official evaluation, objects are those of the first frame."""
+    masks = frames(0)
+    for mask in masks[1:]:
+        mask[6:10] = 3
+    ceiling: Any = solved(constant, data=videos(masks, ["a"] * FRAMES)).parts[1].outcome
+    np.testing.assert_allclose(ceiling.region, [1, 1])
+
+
+def test_videos_that_are_too_short_are_told() -> None:
+    assert solved(shares_of).caveats == (
+        "1 of 3 videos have fewer than 3 frames, and do not count",
+    )
 
 
 def test_frames_are_kept_for_pages() -> None:

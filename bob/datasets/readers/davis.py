@@ -4,7 +4,8 @@
     DAVIS/JPEGImages/480p/blackswan/00000.jpg
     DAVIS/Annotations/480p/blackswan/00000.png     palette; object of each pixel, 0 is background
 
-Videos are groups, and frames are in the order of their names. Pixels of index 255 have no object.
+Videos are groups, and frames are in the natural order of their names. Pixels of index 255 have no
+object.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bob.datasets.listing import ImageListing
+from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.masks import IGNORED, Mask, Masks, decode_indices
 from bob.datasets.readers.paired_files import (
     PairedFiles,
@@ -38,7 +39,9 @@ def list_davis(source: DavisSource, root: Path, cache: Path) -> ImageListing:
     where = f"folder '{printable(str(root))}'"
     pairs = []
     for video in listed_names(root / source.list):
-        frames = sorted((root / IMAGES / video).glob("*.jpg"))
+        frames = sorted(
+            (root / IMAGES / video).glob("*.jpg"), key=lambda path: natural_key(path.name)
+        )
         if not frames:
             raise DatasetError(
                 f"{where}: {source.list} names video {video!r}, of which "

@@ -51,6 +51,17 @@ def test_videos_are_groups_of_frames_in_order(tmp_path: Path) -> None:
     assert test.masks.read(1).tolist() == [[0, 1, 0, 0], [0, 1, 0, IGNORED]]
 
 
+def test_frames_are_ordered_by_their_numbers(tmp_path: Path) -> None:
+    """Frames of own videos often have names without zeros in front: 2 comes before 10."""
+    root = davis(tmp_path / "DAVIS")
+    for folder in ("JPEGImages", "Annotations"):
+        for old, new in (("00000", "1"), ("00001", "2"), ("00002", "10")):
+            (path,) = (root / folder / "480p" / "swan").glob(f"{old}.*")
+            path.rename(path.with_stem(new))
+    names = [Path(name).stem for name in opened(root).splits["test"].ids[:3]]
+    assert names == ["1", "2", "10"]
+
+
 def test_a_video_without_frames_is_refused(tmp_path: Path) -> None:
     root = davis(tmp_path / "DAVIS")
     (root / "ImageSets" / "2017" / "val.txt").write_text("swan\ncow\n")
