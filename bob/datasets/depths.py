@@ -9,10 +9,13 @@ from numpy.typing import NDArray
 
 from bob.datasets.content.images import pixel_values
 from bob.datasets.content.sequences import take
+from bob.errors import UnreadableImageError
 from bob.numerics.arrays import Bools, Floats
 
 DepthCrop = Literal["eigen", "garg"]
 """Part of a test image that is scored; see `crop_window`."""
+EIGEN_SIZE = (480, 640)
+"""Height and width of the depth maps from which `eigen` is cut."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +63,15 @@ def crop_window(crop: DepthCrop, size: tuple[int, ...]) -> tuple[slice, slice]:
     BTS, AdaBins and DINOv2 cut them. `garg`: those of Garg et al. 2016 (arXiv:1603.04992) on KITTI,
     as shares of the map's height and width. The Monocular-Depth-Estimation-Toolbox, which DINOv2
     uses, first cuts maps to 352 x 1216 px at the bottom, and takes the same shares of these.
+    UnreadableImageError where `eigen` is to be cut from maps of another size.
     """
     height, width = size
     if crop == "eigen":
+        if (height, width) != EIGEN_SIZE:
+            raise UnreadableImageError(
+                f"the crop 'eigen' is cut from depth maps of {EIGEN_SIZE[1]} x {EIGEN_SIZE[0]} px; "
+                f"got one of {width} x {height} px. Leave 'crop' out of the entry."
+            )
         return slice(45, 471), slice(41, 601)
     rows = slice(int(0.40810811 * height), int(0.99189189 * height))
     return rows, slice(int(0.03594771 * width), int(0.96405229 * width))

@@ -45,17 +45,20 @@ def same_classes(classes: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def label_notes(counts: Mapping[str, int]) -> list[str]:
-    """Return notes on suspicious labels, from the number of images of each class."""
+    """Return notes on suspicious labels, from the number of images of each class.
+
+    A class of pixels or boxes labels no image: a train that is to be found is no split.
+    """
     notes = [
         f"{_images(n)} the label {label!r}, which looks like a missing value; remove them if they "
         "have no label"
         for label, n in counts.items()
-        if looks_missing(label)
+        if n and looks_missing(label)
     ]
     notes += [
         f"{_images(n)} the label {label!r}, which is the name of a split"
         for label, n in counts.items()
-        if looks_like_split(label)
+        if n and looks_like_split(label)
     ]
     if same := same_classes(list(counts)):
         named = "; ".join(" and ".join(map(repr, labels)) for labels in same[:_SHOWN])

@@ -16,7 +16,7 @@ or as text), images have instance masks too; see `bob.numerics.dense.runs`.
 import functools
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
@@ -29,6 +29,7 @@ from bob.datasets.content.digests import content_digest, file_digests, read_file
 from bob.datasets.content.images import require_same_size
 from bob.datasets.listing import ImageListing, natural_key
 from bob.datasets.readers.paired_files import require_files
+from bob.datasets.readers.tree import scan
 from bob.errors import DatasetError, UnreadableImageError
 from bob.io.names import printable
 from bob.numerics.arrays import Bools
@@ -74,6 +75,7 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
         )
     ]
     paths = [image.path for image in images]
+    folders = {root / source.images.get(role, "") for role in contents}
     require_files(where, "the annotations", paths)
     ids = [printable(path.relative_to(root).as_posix()) for path in paths]
 
@@ -100,8 +102,16 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
             functools.cache(boxes),
             masks if has_masks else None,
         ),
+        unread=_unlisted(folders, paths),
         notes=_notes(images, masked),
     )
+
+
+def _unlisted(folders: Iterable[Path], listed: Iterable[Path]) -> dict[str, int]:
+    """Return how many images of the folders are in no file."""
+    found = {path for top in folders for folder in scan(top).walk() for path in folder.images}
+    unlisted = len(found.difference(listed))
+    return {"images that no annotation file lists": unlisted} if unlisted else {}
 
 
 def _content(file: Path) -> Values:

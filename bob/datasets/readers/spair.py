@@ -30,6 +30,36 @@ POINTS_MOST = 1000
 _SIDES = ("src", "trg")
 
 
+@dataclass(frozen=True)
+class _Pair:
+    """What a file says of a pair; points are (column, row) of a pixel."""
+
+    names: tuple[str, str]
+    """Paths of the source and of the target image below the folder."""
+    sizes: tuple[tuple[int, int], tuple[int, int]]
+    """(H, W) of both."""
+    extent: float
+    """Longer side of the target's box."""
+    points: Sequence[tuple[Point, Point]]
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> "_Pair":
+        """Read the content of a file. ValueError, LookupError or TypeError where it is no pair."""
+        source, target = (_points(values[f"{side}_kps"]) for side in _SIDES)
+        if len(source) != len(target) or not source:
+            raise ValueError("src_kps and trg_kps must have as many points, at least one")
+        left, top, right, bottom = _numbers(values["trg_bndbox"])
+        if not (right > left and bottom > top):
+            raise ValueError(f"trg_bndbox has no extent; got {values['trg_bndbox']!r}")
+        src, trg = (f"JPEGImages/{values['category']}/{values[f'{s}_imname']}" for s in _SIDES)
+        return cls(
+            (src, trg),
+            (_size(values["src_imsize"]), _size(values["trg_imsize"])),
+            max(right - left, bottom - top),
+            [*zip(source, target, strict=True)],
+        )
+
+
 @dataclass(eq=False)
 class _Source:
     """A source image: its size (H, W), and the ids of its points by their place."""
@@ -74,7 +104,7 @@ def list_spair(source: SPairSource, root: Path, cache: Path) -> ImageListing:
     sources: dict[str, _Source] = {}
     targets: dict[str, _Target] = {}
     for number, file in enumerate(files):
-        _add_pair(number, _annotation(file), sources, targets)
+        _add_pair(number, _read_pair(file), sources, targets)
     names = [*sorted(sources, key=natural_key), *sorted(targets, key=natural_key)]
     shown = [targets[name] for name in names[len(sources) :]]
     points: list[SourcePoints] = [
@@ -101,43 +131,47 @@ def list_spair(source: SPairSource, root: Path, cache: Path) -> ImageListing:
     )
 
 
-def _annotation(file: Path) -> Mapping[str, Any]:
+def _read_pair(file: Path) -> _Pair:
     try:
-        pair = json.loads(file.read_text(encoding="utf-8"))
-        keys = ("category", "src_imname", "trg_imname", "src_imsize", "trg_imsize", "trg_bndbox")
-        if missing := [key for key in (*keys, "src_kps", "trg_kps") if key not in pair]:
-            raise ValueError(f"it has no {missing[0]!r}")
-        if len(pair["src_kps"]) != len(pair["trg_kps"]) or not pair["src_kps"]:
-            raise ValueError("src_kps and trg_kps must have as many points, at least one")
-    except (OSError, ValueError, TypeError) as error:
-        raise DatasetError(f"'{printable(str(file))}': cannot be read ({error}).") from error
-    return pair  # type: ignore[no-any-return]
+        return _Pair.of(json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise DatasetError(f"'{printable(str(file))}': cannot be read ({reason}).") from error
 
 
 def _add_pair(
-    number: int,
-    pair: Mapping[str, Any],
-    sources: dict[str, _Source],
-    targets: dict[str, _Target],
+    number: int, pair: _Pair, sources: dict[str, _Source], targets: dict[str, _Target]
 ) -> None:
     """Add the points of a pair to those of its images. Pixels become places of their centres."""
-    names = {side: f"JPEGImages/{pair['category']}/{pair[f'{side}_imname']}" for side in _SIDES}
-    sizes = {side: _size(pair[f"{side}_imsize"]) for side in _SIDES}
-    source = sources.setdefault(names["src"], _Source(len(sources), sizes["src"]))
-    target = targets.setdefault(names["trg"], _Target(sizes["trg"]))
-    target.sources[names["src"]] = None
-    left, top, right, bottom = pair["trg_bndbox"]
-    extent = float(max(right - left, bottom - top))
-    for (x, y), (u, v) in zip(pair["src_kps"], pair["trg_kps"], strict=True):
+    (of_source, of_target), sizes = pair.names, pair.sizes
+    source = sources.setdefault(of_source, _Source(len(sources), sizes[0]))
+    target = targets.setdefault(of_target, _Target(sizes[1]))
+    target.sources[of_source] = None
+    for (x, y), (u, v) in pair.points:
         at = (x + 0.5, y + 0.5)
         point = source.ids.setdefault(at, POINTS_MOST * source.number + len(source.ids))
         place = (at[0] / source.size[1], at[1] / source.size[0])
-        target.rows.append((point, (u + 0.5, v + 0.5), number, extent, place))
+        target.rows.append((point, (u + 0.5, v + 0.5), number, pair.extent, place))
 
 
-def _size(of: Sequence[int]) -> tuple[int, int]:
+def _points(values: Any) -> list[Point]:
+    return [(x, y) for x, y in map(_numbers, values)]
+
+
+def _numbers(values: Any) -> list[float]:
+    """Return finite numbers; ValueError or TypeError for others."""
+    numbers = [float(value) for value in values]
+    if not np.isfinite(numbers).all():
+        raise ValueError(f"a coordinate is not finite; got {values!r:.80}")
+    return numbers
+
+
+def _size(values: Any) -> tuple[int, int]:
     """Return (H, W) of SPair's (W, H, channels)."""
-    return int(of[1]), int(of[0])
+    width, height = int(values[0]), int(values[1])
+    if min(width, height) < 1:
+        raise ValueError(f"an image has no pixels; got the size {values!r:.80}")
+    return height, width
 
 
 def _digest(points: SourcePoints) -> str:

@@ -72,6 +72,18 @@ def test_the_layout_of_coco(tmp_path: Path) -> None:
     assert test.boxes.read(1).xyxy.shape == (0, 4)
 
 
+def test_images_that_no_file_lists_are_counted(tmp_path: Path) -> None:
+    """Labelling tools often export annotated images alone."""
+    root = write(tmp_path / "coco")
+    assert opened(root).unread == {}
+    for name in ("train2017/3.jpg", "val2017/more/4.png"):
+        (root / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (30, 20)).save(root / name)
+    data = opened(root)
+    assert data.unread == {"images that no annotation file lists": 2}
+    assert "skipped files: images that no annotation file lists (2)" in data.notes
+
+
 def test_files_may_number_their_categories_differently(tmp_path: Path) -> None:
     """Cat and dog are 3 and 7 in train, 1 and 2 in test."""
     root = write(tmp_path / "coco")

@@ -78,6 +78,8 @@ def test_the_crops_are_those_of_the_official_codes() -> None:
     """Garg's fractions of 370 x 1224 px are 151.000001, 366.999999, 43.999997 and
     1180.000003, which the codes truncate."""
     assert crop_window("eigen", (480, 640)) == (slice(45, 471), slice(41, 601))
+    with pytest.raises(UnreadableImageError, match="cut from depth maps of 640 x 480 px; got one"):
+        crop_window("eigen", (240, 320))
     assert crop_window("garg", (370, 1224)) == (slice(151, 366), slice(43, 1180))
 
 

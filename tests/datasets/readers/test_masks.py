@@ -136,6 +136,8 @@ def test_the_layout_of_pascal_voc(tmp_path: Path, entry: str, folder: str, train
     data = shipped(entry, root)
     assert [*data.splits["test"].ids] == ["JPEGImages/b.jpg"]
     assert masks_of(data, "train") == [CLASSES]
+    assert "train" in data.classes  # the vehicle
+    assert not any("name of a split" in note for note in data.notes)
 
 
 def test_the_layout_of_cityscapes(tmp_path: Path) -> None:

@@ -80,6 +80,13 @@ def test_points_are_part_of_the_fingerprint(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"src_kps": [[1, 2]]}, r"src_kps and trg_kps must have as many points"),
+        ({"trg_bndbox": [2, 3, 9]}, r"cannot be read \(not enough values to unpack"),
+        ({"trg_bndbox": [2, 3, 2, 19]}, r"trg_bndbox has no extent; got \[2, 3, 2, 19\]"),
+        ({"trg_kps": [[4, 10], [9, float("nan")]]}, "a coordinate is not finite; got"),
+        ({"src_kps": [[1, 2, 3], [6, 3, 0]]}, r"cannot be read \(too many values to unpack"),
+        ({"src_kps": [1, 2]}, r"cannot be read \('int' object is not iterable"),
+        ({"src_imsize": [8]}, r"cannot be read \(list index out of range"),
+        ({"src_imsize": [8, 0, 3]}, r"an image has no pixels; got the size \[8, 0, 3\]"),
         ({"trg_imname": "d.jpg"}, r"pairs name the image '.*d\.jpg', which does not exist"),
     ],
 )
@@ -94,5 +101,5 @@ def test_a_folder_without_pairs_and_a_pair_without_points_are_refused(tmp_path: 
         opened(tmp_path / "empty")
     root = spair(tmp_path / "SPair-71k")
     (root / "PairAnnotation" / "test" / "000002.json").write_text("{}")
-    with pytest.raises(DatasetError, match=r"cannot be read \(it has no 'category'\)"):
+    with pytest.raises(DatasetError, match=r"cannot be read \(it has no 'src_kps'\)"):
         opened(root)
