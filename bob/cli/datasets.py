@@ -36,7 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--images",
         action="store_true",
-        help="check: decode every image, and report unreadable and nearly identical ones",
+        help="check: decode every image, and report unreadable and nearly identical ones; read "
+        "every mask, depth map and box, and report those that cannot be used",
     )
     parser.add_argument(
         "--yes",

@@ -125,7 +125,7 @@ def _show(context: Context, _: argparse.Namespace) -> int:
 
 
 def _check(context: Context, arguments: argparse.Namespace) -> int:
-    """Open each dataset, and print its report; with --images also near-duplicates."""
+    """Open each dataset, and print its report; with --images also what decoding finds."""
     if arguments.json:
         return _print_reports(context)
     failures = 0
@@ -181,6 +181,25 @@ def _check_dataset(
         if unreadable := int((~of_split.readable).sum()):
             failures += 1
             terminal.write_line(f"  {unreadable} images of {name} are unreadable")
+    return failures + (_check_targets(terminal, dataset, arguments) if arguments.images else 0)
+
+
+def _check_targets(terminal: Terminal, dataset: "Dataset", arguments: argparse.Namespace) -> int:
+    """Print what is wrong with masks, depth maps, boxes, points; return in how many splits."""
+    from bob.datasets.leakage import all_splits
+    from bob.datasets.target_problems import PROBLEMS_NAMED, target_problems
+
+    failures = 0
+    for name, split in all_splits(dataset).items():
+        if problems := target_problems(split, arguments.workers):
+            failures += 1
+            images = "1 image" if len(problems) == 1 else f"{len(problems):,} images"
+            more = (
+                "" if len(problems) <= PROBLEMS_NAMED else f", of which {PROBLEMS_NAMED} are named"
+            )
+            terminal.write_line(f"  {images} of {name} cannot be used for dense tasks{more}:")
+            for problem in problems[:PROBLEMS_NAMED]:
+                terminal.print_indented(f"    {problem}")
     return failures
 
 
@@ -318,12 +337,14 @@ def _open_each(
 
 
 def _size_text(dataset: "Dataset") -> str:
-    """Return the number of classes, and of the images of each split and shift."""
+    """Return the number of classes, where there are any, and of the images of each split."""
     splits = [
         *dataset.splits.items(),
         *((name, shift.split) for name, shift in dataset.shifts.items()),
     ]
     sizes = ", ".join(f"{name} {len(split):,}" for name, split in splits)
+    if not dataset.classes:  # of depth and correspondence
+        return sizes
     noun = "class" if len(dataset.classes) == 1 else "classes"
     return f"{len(dataset.classes):,} {noun}, {sizes}"
 

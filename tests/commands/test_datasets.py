@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bob.datasets.availability import hub_repository_folder
 from bob.datasets.readers.repository import (
@@ -97,6 +98,29 @@ def test_check_reports_unreadable_images(call: Call, entries: Path) -> None:
     (entries.parent / "photos" / "test" / "dog" / "0.png").write_bytes(b"no image")
     code, out, _ = call("check", "mine", "--images")
     assert code == FAILED and "1 images of test are unreadable" in out
+
+
+def test_check_reads_all_masks(bob: Call, tmp_path: Path) -> None:
+    """Of four masks, one has an index without a class and one another size than its image."""
+    root = tmp_path / "rooms"
+    for folder in ("images", "masks"):
+        (root / folder).mkdir(parents=True)
+    (root / "classes.txt").write_text("floor\nwall\n")
+    for i, (size, value) in enumerate([((4, 2), 0), ((4, 2), 7), ((2, 4), 1), ((4, 2), 1)]):
+        Image.new("RGB", (4, 2), (i, 0, 0)).save(root / "images" / f"{i}.png")
+        Image.new("L", size, value).save(root / "masks" / f"{i}.png")
+    words = ["datasets", "check", str(root)]
+    assert bob(*words)[0] == OK
+    code, out, _ = bob(*words, "--images")
+    assert code == FAILED
+    assert "mask 'masks/1.png' holds the index 7" in out
+    assert "mask 'masks/2.png' is 2 x 4 px" in out
+    named = [line for line in out.splitlines() if line.startswith("    ") and "mask 'masks" in line]
+    assert len(named) == 2
+    for i in (1, 2):
+        Image.new("L", (4, 2), 1).save(root / "masks" / f"{i}.png")
+    code, out, _ = bob(*words, "--images")
+    assert code == OK and "cannot be used" not in out
 
 
 def test_wrong_datasets_fail_and_unavailable_ones_fail_if_named_exactly(call: Call) -> None:
