@@ -167,7 +167,7 @@ def trained_outcome(data: Dataset, maps: Mapping[str, Floats]) -> BoxMatches:
     settings = load_registry().tasks["detect_fcos"].settings
     assert isinstance(settings, DetectFcosSettings)
     images = {name: with_boxes(data, name, of) for name, of in maps.items()}
-    problem = DetectFcosProblem(len(data.classes), images.pop("train"), images, 0)
+    problem = DetectFcosProblem(data.classes, images.pop("train"), images, 0)
     outcome = PROTOCOL.solve(problem, settings, "cpu").outcome
     assert isinstance(outcome, BoxMatches)
     return outcome

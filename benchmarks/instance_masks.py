@@ -57,7 +57,7 @@ def row_of(spec: BackboneSpec, data: Dataset, settings: DetectMasksSettings) -> 
     """Return the scores of a backbone, and processor seconds."""
     maps, forward = all_maps(spec, data)
     images = {name: with_boxes(data, name, of) for name, of in maps.items()}
-    problem = DetectFcosProblem(len(data.classes), images.pop("train"), images, 0)
+    problem = DetectFcosProblem(data.classes, images.pop("train"), images, 0)
     begin = time.process_time()
     result = PROTOCOL.solve(problem, settings, "cpu")
     seconds = time.process_time() - begin

@@ -42,6 +42,7 @@ PREDICTORS = ("head", "ceiling", "constant")
 """What is scored on test images: the chosen heads; the true classes and boxes of the cells; and the
 mean scores and distances of train, without looking at the image."""
 SIDES = 4
+NO_OBJECTS = "no train image has an object that counts: crowds and difficult ones do not"
 
 
 def sums_spec(classes: int) -> AccumulatorSpec:
@@ -102,13 +103,10 @@ class BoxSums:
 
     def start(self, shape: tuple[int, ...]) -> dict[str, NDArray[Any]]:
         """Return sums of nothing."""
-        none = np.zeros((0, shape[-1]), np.float32)
         return {
             f"{name}_{field}": values
             for name, count in (("class", self.classes), ("box", SIDES))
-            for field, values in vars(
-                TargetSums.of(none, np.zeros(0), np.zeros((0, count)))
-            ).items()
+            for field, values in vars(TargetSums.zeros(shape[-1], count)).items()
         }
 
     def update(
@@ -223,9 +221,7 @@ class BoxMatchSums:
         """The heads of every strength or of the chosen one; UndefinedError without objects."""
         sums, strengths = self._sums_and_strengths()
         if not self.known.any():
-            raise UndefinedError(
-                "no train image has an object that counts: crowds and difficult ones do not"
-            )
+            raise UndefinedError(NO_OBJECTS)
         classes, boxes = (ridge_path(of, strengths) for of in box_sums(sums))
         return [BoxHeads(*of, self.known) for of in zip(classes, boxes, strict=True)]
 
@@ -240,7 +236,7 @@ class BoxMatchSums:
     def known(self) -> NDArray[np.bool_]:
         """Which classes (C,) have train boxes."""
         sums, _ = self._sums_and_strengths()
-        return np.asarray(sums["class_targets"] > 0)
+        return known_classes(sums)
 
     def _sums_and_strengths(self) -> tuple[Arrays, list[float]]:
         """Sums of classes and of boxes, over the images to fit or over all train images.
@@ -256,13 +252,14 @@ class BoxMatchSums:
         )
 
 
+def known_classes(statistics: Arrays) -> NDArray[np.bool_]:
+    """Return which classes (C,) some cell has, by the sums that a pass has stored."""
+    return np.asarray(statistics["class_targets"] > 0)
+
+
 def box_sums(statistics: Arrays) -> tuple[TargetSums, TargetSums]:
     """Return the sums of classes and of boxes that a pass has stored."""
-    names = ("weight", "features", "targets", "products", "gram")
-    classes, boxes = (
-        TargetSums(*(statistics[f"{of}_{name}"] for name in names)) for of in ("class", "box")
-    )
-    return classes, boxes
+    return TargetSums.read(statistics, "class_"), TargetSums.read(statistics, "box_")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,12 +1,15 @@
 """Caveats of a result: what a reader of its scores must know, as sentences.
 
-Terminal, tables and page mark a cell that has any, and show them in these words.
+The notes of terminal, Markdown and page name the cells that have any, in these words.
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
+from bob.datasets.assemble import quoted
 from bob.errors import UndefinedError
-from bob.numerics.arrays import Floats
+from bob.numerics.arrays import Bools, Floats
 from bob.numerics.search.chunks import slices
 
 MOST = 0.5
@@ -80,3 +83,15 @@ def few_queries(queries: int, without_positives: int) -> Caveats:
         f"scores are those of {queries - without_positives:,} of {queries:,} queries; the others "
         "have no positive in the gallery",
     )
+
+
+def absent_classes(present: Bools, classes: Sequence[str], of: str) -> Caveats:
+    """Return a caveat where some of the classes are not `present` (C,) in train.
+
+    `of` is what they lack: `train pixel`.
+    """
+    if not (
+        absent := [name for name, is_there in zip(classes, present, strict=True) if not is_there]
+    ):
+        return ()
+    return (f"{len(absent)} of {len(classes)} classes have no {of}: {quoted(absent)}",)

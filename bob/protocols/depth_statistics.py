@@ -145,11 +145,7 @@ class DepthSums:
         width, count, maps = shape[-1], 1 + self.targets.bins.bins, self.windows**2
         return {
             "place": np.zeros((2, *shape[:2]) if maps == 1 else (maps, 2, *shape[:2])),
-            "weight": np.zeros(1),
-            "features": np.zeros(width),
-            "targets": np.zeros(count),
-            "products": np.zeros((count, width)),
-            "gram": np.zeros((width, width)),
+            **vars(TargetSums.zeros(width, count)),
         }
 
     def update(
@@ -280,7 +276,7 @@ class DepthErrorSums:
         """The head of every strength, or of the chosen one."""
         sums, strengths = self.sums_and_strengths()
         columns = self.targets.columns(self.head.head)
-        return ridge_path(target_sums(sums).only(columns), strengths)
+        return ridge_path(TargetSums.read(sums).only(columns), strengths)
 
     def sums_and_strengths(self) -> tuple[Arrays, list[float]]:
         """Sums over the images to fit; with a chosen strength, over all train images.
@@ -316,13 +312,6 @@ class DepthErrorSums:
         log_depth, weight = by_window[:, 0], by_window[:, 1]
         mean = log_depth / np.where(weight > 0, weight, 1)
         return constant, np.where(weight > 0, np.exp(mean), constant)
-
-
-def target_sums(statistics: Arrays) -> TargetSums:
-    """Return the sums that a pass has stored."""
-    return TargetSums(
-        *(statistics[name] for name in ("weight", "features", "targets", "products", "gram"))
-    )
 
 
 def mean_delta1(errors: Doubles) -> list[float]:

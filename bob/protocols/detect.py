@@ -27,17 +27,22 @@ if it overlaps another one enough.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from bob.datasets.dataset import Dataset
 from bob.features.shard import Arrays
+from bob.numerics.arrays import Bools
 from bob.outcomes import BoxMatches
 from bob.protocols.box_statistics import (
     PREDICTORS,
     PredictorMatches,
     average_precisions,
+    known_classes,
     matches_spec,
     require_boxes,
     sums_spec,
 )
+from bob.protocols.caveats import absent_classes
 from bob.protocols.dense import (
     DENSE_KINDS,
     PathSettings,
@@ -60,6 +65,9 @@ class DetectProblem:
     held_out: PredictorMatches | None
     tests: Mapping[str, PredictorMatches]
     """Test set → its matches; `test` is the first."""
+    classes: tuple[str, ...]
+    known: Bools
+    """(C,) classes that cells of train images have."""
     grid: list[int]
     """Rows and columns of the map."""
     shown: Arrays
@@ -98,6 +106,8 @@ class Detect(Protocol[PathSettings, DetectProblem]):
         return DetectProblem(
             None if held_out is None else PredictorMatches(held_out),
             {name: PredictorMatches(of) for name, of in statistics.tests.items()},
+            dataset.classes,
+            np.any([known_classes(sums) for sums in statistics.sums], axis=0),
             statistics.tests["test"]["grid"].tolist(),
             kept_of(statistics.tests["test"]),
         )
@@ -115,7 +125,10 @@ class Detect(Protocol[PathSettings, DetectProblem]):
         ]
         path = StrengthPath(*settings.log10_strength)
         choice = choice_detail(path, "box_ap", problem.held_out, average_precisions)
-        return Result(tuple(parts), {"grid": problem.grid, **choice}, shown=problem.shown)
+        lacking = "train box that counts and holds the centre of a cell"
+        caveats = absent_classes(problem.known, problem.classes, lacking)
+        detail = {"grid": problem.grid, **choice}
+        return Result(tuple(parts), detail, caveats, shown=problem.shown)
 
 
 PROTOCOL = Detect()

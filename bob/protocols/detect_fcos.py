@@ -30,11 +30,13 @@ from pydantic import Field
 from bob.datasets.boxes import ImageBoxes
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet, OrderedBlock
+from bob.errors import UndefinedError
 from bob.features.store import Features
 from bob.numerics.arrays import Floats
 from bob.numerics.dense.detections import Detections
 from bob.outcomes import BoxMatches
-from bob.protocols.box_statistics import boxes_of, outcome_of, require_boxes
+from bob.protocols.box_statistics import NO_OBJECTS, boxes_of, outcome_of, require_boxes
+from bob.protocols.caveats import Caveats, absent_classes
 from bob.protocols.dense import DENSE_KINDS, sets_to_test
 from bob.protocols.kept_detections import KeptDetections
 from bob.protocols.kept_images import kept_of
@@ -109,7 +111,7 @@ class MapsWithBoxes:
 class DetectFcosProblem:
     """Maps and boxes of train and of the test sets."""
 
-    classes: int
+    classes: tuple[str, ...]
     train: MapsWithBoxes
     tests: Mapping[str, MapsWithBoxes]
     """Test set → its images; `test` is the first."""
@@ -144,12 +146,12 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
     ) -> DetectFcosProblem:
         maps = maps_by_set(needs, dataset, inputs)
         images = {name: MapsWithBoxes.of(of) for name, of in maps.items()}
-        return DetectFcosProblem(len(dataset.classes), images.pop("train"), images, seed)
+        return DetectFcosProblem(dataset.classes, images.pop("train"), images, seed)
 
     def solve(
         self, problem: DetectFcosProblem, settings: DetectFcosSettings, device: str
     ) -> Result:
-        train, classes = problem.train, problem.classes
+        train, classes = problem.train, len(problem.classes)
         require_images({"train": train, **problem.tests})
         detector = trained_detector(problem, settings, device)
         parts: list[ResultPart] = []
@@ -162,13 +164,14 @@ class DetectFcos(Protocol[DetectFcosSettings, DetectFcosProblem]):
             facets = {"shift": name} if is_shift else {}
             parts.append(ResultPart(outcome, name if is_shift else "", facets=facets))
         grid = [int(side) for side in train.maps.shape[:2]]
-        return Result(tuple(parts), {"grid": grid, "train_images": len(train)}, shown=shown)
+        detail = {"grid": grid, "train_images": len(train)}
+        return Result(tuple(parts), detail, unlearnt_classes(problem), shown=shown)
 
 
 def trained_detector(
     problem: DetectFcosProblem, settings: DetectFcosSettings, device: str
 ) -> "MapDetector":
-    """Return the head that is trained on the train images."""
+    """Return the head that is trained on the train images; UndefinedError without objects."""
     # slow to import: command lines read protocols without it
     from bob.numerics.dense.fcos import FcosRecipe, target_of, train_fcos
 
@@ -178,7 +181,17 @@ def trained_detector(
         target_of(of.xyxy[~of.ignored], of.labels[~of.ignored], of.size, recipe)
         for of in train.boxes
     ]
-    return train_fcos(train.maps.take, targets, problem.classes, recipe, problem.seed, device)
+    if not any(len(target["labels"]) for target in targets):
+        raise UndefinedError(NO_OBJECTS)
+    classes = len(problem.classes)
+    return train_fcos(train.maps.take, targets, classes, recipe, problem.seed, device)
+
+
+def unlearnt_classes(problem: DetectFcosProblem) -> Caveats:
+    """Return a caveat where no train box that counts is of some of the classes."""
+    learnt = [label for of in problem.train.boxes for label in of.labels[~of.ignored].tolist()]
+    present = np.isin(np.arange(len(problem.classes)), learnt)
+    return absent_classes(present, problem.classes, "train box that counts")
 
 
 def detected(

@@ -14,7 +14,8 @@ Masks are scored as COCO's evaluation does it (pycocotools), by the overlap of p
 objects are neither learnt nor scored. Beside the score stand three bounds: `..._filled`, the boxes
 that are found as masks, which is what the mask head must improve on; `..._true_boxes`, its masks in
 the boxes of the objects, where nothing is missed; and `..._ceiling`, the objects' masks at the
-resolution of the head, in these boxes.
+resolution of the head, in these boxes. Of an image with more objects than detections that count
+(100), both have the first ones.
 """
 
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from bob.datasets.boxes import ImageBoxes
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import DatasetError, NotApplicableError, UndefinedError
 from bob.numerics.arrays import Bools, Floats
-from bob.numerics.dense.detections import Detections
+from bob.numerics.dense.detections import MOST, Detections
 from bob.numerics.dense.mask_matching import MaskedObjects
 from bob.outcomes import BoxMatches, MaskMatches
 from bob.protocols.box_statistics import outcome_of, require_boxes
@@ -41,6 +42,7 @@ from bob.protocols.detect_fcos import (
     MapsWithBoxes,
     detected,
     trained_detector,
+    unlearnt_classes,
 )
 from bob.protocols.kept_detections import KeptDetections
 from bob.protocols.kept_images import kept_of
@@ -114,7 +116,7 @@ class DetectMasks(Protocol[DetectMasksSettings, DetectFcosProblem]):
     def solve(
         self, problem: DetectFcosProblem, settings: DetectMasksSettings, device: str
     ) -> Result:
-        train, classes = problem.train, problem.classes
+        train, classes = problem.train, len(problem.classes)
         require_images({"train": train, **problem.tests})
         detector = trained_detector(problem, settings, device)
         heads = Heads(detector, trained_masks(train, settings, problem.seed, device))
@@ -133,7 +135,8 @@ class DetectMasks(Protocol[DetectMasksSettings, DetectFcosProblem]):
                 outcome = score(heads, images, classes).outcome("")
                 parts.append(ResultPart(outcome, name, facets={"shift": name}))
         grid = [int(side) for side in train.maps.shape[:2]]
-        return Result(tuple(parts), {"grid": grid, "train_images": len(train)}, shown=shown)
+        detail = {"grid": grid, "train_images": len(train)}
+        return Result(tuple(parts), detail, unlearnt_classes(problem), shown=shown)
 
 
 def instances_of(split: Split, position: int) -> Bools:
@@ -215,8 +218,8 @@ def bounding_masks(
 
     if bound == "filled":
         return MaskedObjects(found.scores, found.labels, box_pixels(found.xyxy, boxes.size))
-    counted = ~boxes.ignored
-    true = Detections(boxes.xyxy[counted], np.ones(int(counted.sum())), boxes.labels[counted])
+    counted = np.flatnonzero(~boxes.ignored)[:MOST]
+    true = Detections(boxes.xyxy[counted], np.ones(len(counted)), boxes.labels[counted])
     if bound == "true_boxes":
         return masks_of(heads, grid, true, boxes)[0]
     kept = resampled(masks[counted], true.xyxy, heads.masks.recipe.mask_px)

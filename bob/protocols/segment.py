@@ -31,6 +31,7 @@ from bob.features.shard import Arrays
 from bob.numerics.arrays import Doubles, Ints
 from bob.numerics.linear.class_sums import HeadKind, Prior
 from bob.outcomes import SegmentationCounts
+from bob.protocols.caveats import absent_classes
 from bob.protocols.dense import (
     DENSE_KINDS,
     WindowSettings,
@@ -42,7 +43,6 @@ from bob.protocols.dense import (
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
 from bob.protocols.segmentation import (
-    absent_classes,
     detail_of_test,
     require_masks,
     result_parts,
@@ -144,7 +144,7 @@ class Segment(Protocol[SegmentSettings, SegmentProblem]):
         choice = choice_detail(path, "mean_iou", problem.held_out, mean_ious)
         detail = {**detail_of_test(problem.tests["test"], problem.classes), **choice}
         parts = result_parts(problem.tests, problem.train_pixels)
-        caveats = absent_classes(problem.train_pixels, problem.classes)
+        caveats = absent_classes(problem.train_pixels > 0, problem.classes, "train pixel")
         return Result(parts, detail, caveats, shown=settings.shown(problem.tests["test"]))
 
 

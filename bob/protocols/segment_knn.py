@@ -43,10 +43,11 @@ from bob.features.shard import Arrays
 from bob.numerics.arrays import Doubles, Floats, Ints
 from bob.numerics.dense.cells import cell_shares
 from bob.outcomes import SegmentationCounts
+from bob.protocols.caveats import absent_classes
 from bob.protocols.dense import DENSE_KINDS, WindowedMapSettings, sets_to_test, squashed
 from bob.protocols.needs import Inputs, Needs, StatisticsNeed
 from bob.protocols.protocol import Protocol, Result
-from bob.protocols.segmentation import absent_classes, detail_of_test, require_masks, result_parts
+from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
 from bob.protocols.segmentation_statistics import PixelCounts, counts_of_test, masks_of
 from bob.specs import BackboneSpec
 from bob.specs.numbers import Count
@@ -123,7 +124,7 @@ class SegmentKnn(Protocol[SegmentKnnSettings, KnnProblem]):
         detail = detail_of_test(problem.tests["test"], problem.classes)
         detail["memory_patches"] = problem.memory_patches
         parts = result_parts(problem.tests, problem.train_pixels)
-        caveats = absent_classes(problem.train_pixels, problem.classes)
+        caveats = absent_classes(problem.train_pixels > 0, problem.classes, "train pixel")
         return Result(parts, detail, caveats, shown=settings.shown(problem.tests["test"]))
 
 

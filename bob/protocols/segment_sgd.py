@@ -32,11 +32,12 @@ from bob.numerics.arrays import Doubles
 from bob.numerics.dense.pixels import at_centres
 from bob.numerics.linear.class_sums import LinearHead
 from bob.outcomes import SegmentationCounts
+from bob.protocols.caveats import absent_classes
 from bob.protocols.dense import DENSE_KINDS, sets_to_test
 from bob.protocols.kept_images import kept_of
 from bob.protocols.needs import Inputs, Needs
 from bob.protocols.protocol import Protocol, Result
-from bob.protocols.segmentation import absent_classes, detail_of_test, require_masks, result_parts
+from bob.protocols.segmentation import detail_of_test, require_masks, result_parts
 from bob.protocols.segmentation_statistics import counts_of_test, masks_of
 from bob.protocols.stored_maps import (
     StoredMaps,
@@ -130,7 +131,7 @@ class SegmentSgd(Protocol[SegmentSgdSettings, SegmentSgdProblem]):
         train_pixels = pixels_of_classes(train, classes)
         parts = result_parts(counts, train_pixels)
         detail = detail_of_test(counts["test"], problem.classes)
-        caveats = absent_classes(train_pixels, problem.classes)
+        caveats = absent_classes(train_pixels > 0, problem.classes, "train pixel")
         return Result(parts, detail, caveats, shown=kept_of(counts["test"]))
 
     def uses_seed(self, settings: SegmentSgdSettings, dataset: Dataset) -> bool:

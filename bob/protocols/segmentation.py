@@ -5,14 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from bob.datasets.assemble import quoted
 from bob.datasets.dataset import Dataset
 from bob.errors import NotApplicableError, UndefinedError
 from bob.features.shard import Arrays
 from bob.metrics.segmentation import class_iou
 from bob.numerics.arrays import Doubles
 from bob.outcomes import SegmentationCounts
-from bob.protocols.caveats import Caveats
 from bob.protocols.needs import require_splits
 from bob.protocols.protocol import ResultPart
 from bob.protocols.segmentation_statistics import outcome_of
@@ -56,13 +54,6 @@ def _part(statistics: Arrays, train_pixels: Doubles, shift: str = "") -> ResultP
     majority = SegmentationCounts(right, predicted, outcome.true, none_right)
     facets = {"shift": shift} if shift else {}
     return ResultPart(outcome, shift, facets=facets, majority=majority)
-
-
-def absent_classes(train_pixels: Doubles, classes: Sequence[str]) -> Caveats:
-    """Return a caveat where no train pixel (C,) is of some of the classes."""
-    if not (absent := [name for name, n in zip(classes, train_pixels, strict=True) if not n]):
-        return ()
-    return (f"{len(absent)} of {len(classes)} classes have no train pixel: {quoted(absent)}",)
 
 
 def detail_of_test(test: Arrays, classes: Sequence[str]) -> dict[str, Any]:

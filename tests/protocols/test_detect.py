@@ -1,6 +1,7 @@
 """Detection: bounds that perfect and useless features reach, ignored objects, and a run."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,22 @@ def test_perfect_features_find_every_box() -> None:
     assert box_ap(part(result, "ceiling")) == pytest.approx(1)
     assert result.detail["strength"] == pytest.approx(1e-4)  # the strongest of equals
     assert result.detail["grid"] == [*GRID]
+
+
+def test_classes_without_a_train_box_are_told() -> None:
+    """Each has an average precision of 0, by which the mean of all falls."""
+    data = dataset()
+    train = data.splits["train"].boxes
+    assert train is not None and solved(data, targets).caveats == ()
+    without = [replace(of, ignored=of.labels == 1) for of in map(train.read, range(len(train)))]
+    test = data.splits["test"].boxes
+    assert test is not None
+    of_test = [test.read(i) for i in range(len(test))]
+    result = solved(box_dataset({"train": without, "test": of_test}, CLASSES), targets)
+    assert result.caveats == (
+        "1 of 3 classes have no train box that counts and holds the centre of a cell: 'class_1'",
+    )
+    assert box_ap(result.outcome) == pytest.approx(2 / 3)
 
 
 def test_detections_of_test_images_are_kept_for_pages() -> None:

@@ -106,6 +106,25 @@ def test_ignored_objects_are_not_learnt(monkeypatch: pytest.MonkeyPatch) -> None
         solved(data, targets)
 
 
+def test_classes_without_a_train_box_are_told() -> None:
+    """A difficult object is not learnt."""
+    true = image_boxes([[0, 0, 40, 60], [160, 120, 320, 240]], [1, 2], difficult=[True, False])
+    data = box_dataset({"train": [true] * 2, "test": [true]}, CLASSES)
+    settings = SMALL.model_copy(update={"epochs": 1})
+    assert solved(data, targets, settings).caveats == (
+        "2 of 3 classes have no train box that counts: 'class_0', 'class_1'",
+    )
+    assert solved(dataset(), targets, settings).caveats == ()
+
+
+def test_a_head_without_objects_is_undefined() -> None:
+    crowd = image_boxes([[0, 0, 40, 60]], [1], crowds=[True])
+    true = image_boxes([[0, 0, 40, 60]], [1])
+    data = box_dataset({"train": [crowd] * 2, "test": [true]}, CLASSES)
+    with pytest.raises(UndefinedError, match="no train image has an object that counts"):
+        solved(data, targets)
+
+
 def test_no_readable_image_is_undefined() -> None:
     data = dataset()
     needs = PROTOCOL.needs(SMALL, data, BASELINE)

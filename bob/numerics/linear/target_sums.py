@@ -11,10 +11,12 @@ is the case in which targets sum to 1; and  sum w |y - Wz - b|^2 + s N |W|^2  is
 results as scikit-learn's `Ridge(alpha=s N)` after `StandardScaler`, on the pixels.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from bob.errors import UndefinedError
 from bob.numerics.arrays import Doubles, Floats
@@ -36,6 +38,22 @@ class TargetSums:
     """(K, D) P"""
     gram: Doubles
     """(D, D) G"""
+
+    @classmethod
+    def zeros(cls, width: int, targets: int) -> "TargetSums":
+        """Return the sums of no example, of `width` features and a number of targets."""
+        return cls(
+            weight=np.zeros(1),
+            features=np.zeros(width),
+            targets=np.zeros(targets),
+            products=np.zeros((targets, width)),
+            gram=np.zeros((width, width)),
+        )
+
+    @classmethod
+    def read(cls, arrays: Mapping[str, NDArray[Any]], prefix: str = "") -> "TargetSums":
+        """Return the sums among arrays, whose names are those of the fields after a prefix."""
+        return cls(**{field.name: arrays[prefix + field.name] for field in fields(cls)})
 
     @classmethod
     def of(cls, x: Floats | Doubles, weight: Doubles, targets: Doubles) -> "TargetSums":
