@@ -1,6 +1,6 @@
-"""What `import bob` offers: the command line's work as functions that return values.
+"""The functions of `import bob`: what the commands do, as functions that return values.
 
-Everything heavy is imported when it is first used, so that `import bob` takes no time.
+Large packages are imported when they are first used, so that `import bob` is fast.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +14,7 @@ from bob.errors import BobError, ConfigError, NotApplicableError, UnavailableErr
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
     from PIL import Image
 
     from bob.backbones.backbone import Backbone
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
     from bob.engine.racing.run import RaceListener
     from bob.engine.solve import Solution
     from bob.plan import Plan, Workspace
-    from bob.registry import Registry
-    from bob.specs import BackboneSpec, DataOptions, TaskSpec
+    from bob.precomputed.evaluate import LabelledInput
+    from bob.registry import Registry, Selected
+    from bob.specs import BackboneSpec, DataOptions, DatasetSpec, TaskSpec
     from bob.statistics.racing import Certified
 
 Names = str | Sequence[str]
 """Names, globs, groups such as `family:ssl`, or `all`: separated by commas, or as a list."""
 Conditions = Mapping[str, str | Sequence[str]]
-"""Column → the values of the images of a split, or one of them: `{"vendor": "apple"}`."""
+"""Column → the value, or the values, of the images of a split: `{"vendor": "apple"}`."""
 RESULTS = "results"
+"""Default folder of the records, as on the command line."""
 EMBEDDED_TOGETHER = 64
+"""Images that `extract` crops and embeds at once."""
 
 
 def run(
@@ -77,8 +80,8 @@ def run(
 ) -> "pd.DataFrame":
     """Embed images with backbones, run tasks on the features, and store the records.
 
-    Does what `bob-bench run` does, without writing the leaderboard's files. Work that is stored in
-    `results` and `cache` already is not done again.
+    Does what `bob-bench run` does, without writing the leaderboard's files. Features in `cache` and
+    records in `results` are not computed again.
 
     Parameters
     ----------
@@ -96,12 +99,12 @@ def run(
     levels
         Names of the levels of folders in `data`, the uppermost first: `["vendor", "label"]`.
     label
-        Columns of `data` with the classes; several give a dataset each.
+        Columns of `data` with the classes; each makes a dataset.
     group
         Column whose equal values are never divided between train and test.
     depth
-        Of depth maps in `data`, what they hold for a metre, and the least and most depth in metres
-        that count: `(1000, 0.1, 10)` for millimetres.
+        The value of depth maps in `data` for a metre, and the least and greatest depth in metres
+        that count: `(1000, 0.1, 10)` for maps in millimetres.
     train, val, test, shift
         Column → values of the images of each split, such as `train={"vendor": "apple"}`; each value
         of `shift` is a further test set.
@@ -128,8 +131,9 @@ def run(
     budget
         Largest number of images that a race embeds, counted for each backbone.
     listener
-        Receives the progress, with `race` a `RaceListener`; None is a progress bar in a notebook,
-        and silent elsewhere. `bob.engine.progress_bar.ProgressBar()` is that bar anywhere.
+        Receives the progress; with `race`, a `RaceListener`. By default a progress bar in a
+        notebook, and nothing elsewhere: `bob.engine.progress_bar.ProgressBar()` shows the bar there
+        too.
 
     Returns
     -------
@@ -143,15 +147,11 @@ def run(
     UnavailableError
         A backbone or dataset that was named exactly is not available here.
     ConfigError
-        A name is unknown, a setting is out of its range, a device does not work, or a race is to
-        compute everything afresh.
+        A name is unknown, a setting is out of its range, a device does not work, or `race` and
+        `fresh` are combined.
     NotApplicableError
         No task applies to the datasets, or a task cannot be raced.
     """
-    from bob.engine.choose import make_engine
-    from bob.engine.conductor import conduct
-    from bob.engine.engine import SilentEngineListener
-    from bob.engine.progress_bar import ProgressBar, in_notebook
     from bob.plan import Machine, Places, Request, RunSettings, make_plan, make_workspace
     from bob.registry import choose_backbones
     from bob.specs.yaml import build
@@ -159,14 +159,20 @@ def run(
     known = registry or load_registry()
     chosen_tasks = _tasks(tasks, known)
     _require_runtime(runtime)
-    claim = (race_error, indifference, race_seed, certify)
     if race:
         _require_raceable(chosen_tasks, fresh)
-    race_settings = _race_settings(claim, budget, race=race)
-    columns: dict[str, Any] = {"levels": levels, "group": group, "depth": depth, "boxes": boxes}
-    columns |= {"test_split": test_split, "normal": normal}
-    sides = {"train": train, "val": val, "test": test, "shift": shift}
-    options = _data_options(columns, sides, label, retrieve)
+    race_settings = _race_settings(race_error, indifference, race_seed, certify)
+    _require_race_arguments(race_settings, budget, race=race)
+    columns = {
+        "levels": tuple(levels),
+        "group": group,
+        "depth": depth,
+        "boxes": boxes,
+        "test_split": test_split,
+        "normal": tuple(normal),
+    }
+    conditions = {"train": train, "val": val, "test": test, "shift": shift}
+    options = _data_options(columns, conditions, label, retrieve)
     request = Request(
         backbones=choose_backbones(_optional(backbones), known),
         tasks=chosen_tasks,
@@ -195,16 +201,11 @@ def run(
     )
     workspace = make_workspace(request)
     plan = make_plan(request, workspace)
-    if missing := [skip.reason for skip in plan.skipped if skip.exact]:
-        raise UnavailableError("\n".join(missing))
-    if plan.unsuited and not any(plan.all_cells()):
-        raise NotApplicableError("\n".join(plan.unsuited))
+    _require_cells(plan)
     if race:
         _run_races(plan, workspace, listener, race_settings, budget)
     else:
-        shown = listener or (ProgressBar() if in_notebook() else SilentEngineListener())
-        for _ in conduct(plan, workspace, make_engine(None, workspace, None, shown), shown):
-            pass
+        _run_all(plan, workspace, listener)
     return _scores(results, {cell.key for cell in plan.all_cells()})
 
 
@@ -226,19 +227,45 @@ def _require_runtime(runtime: str) -> None:
 
 
 def _race_settings(
-    claim: "tuple[float, float, int, Certified]", budget: int | None, *, race: bool
+    race_error: float, indifference: float, race_seed: int, certify: "Certified"
 ) -> "RaceSettings":
-    """Return how a race decides; ConfigError for what belongs to a race where there is none."""
     from bob.engine.racing.contest import RaceSettings
 
-    settings = RaceSettings(*claim)
+    return RaceSettings(error=race_error, margin=indifference, seed=race_seed, certified=certify)
+
+
+def _require_race_arguments(settings: "RaceSettings", budget: int | None, *, race: bool) -> None:
+    """Raise ConfigError for a budget below 1, and for arguments of a race without `race`."""
+    from bob.engine.racing.contest import RaceSettings
+
     if budget is not None and budget < 1:
         raise ConfigError(f"budget must be at least 1 image; got {budget!r}.")
     if not race and (settings != RaceSettings() or budget is not None):
         raise ConfigError(
             "indifference, race_error, race_seed, certify and budget belong to race=True."
         )
-    return settings
+
+
+def _require_cells(plan: "Plan") -> None:
+    """Raise UnavailableError or NotApplicableError if a plan lacks what was asked for by name."""
+    if missing := [skip.reason for skip in plan.skipped if skip.exact]:
+        raise UnavailableError("\n".join(missing))
+    if plan.unsuited and not any(plan.all_cells()):
+        raise NotApplicableError("\n".join(plan.unsuited))
+
+
+def _run_all(
+    plan: "Plan", workspace: "Workspace", listener: "EngineListener | RaceListener | None"
+) -> None:
+    """Compute the records of a plan."""
+    from bob.engine.choose import make_engine
+    from bob.engine.conductor import conduct
+    from bob.engine.engine import SilentEngineListener
+    from bob.engine.progress_bar import ProgressBar, in_notebook
+
+    shown = listener or (ProgressBar() if in_notebook() else SilentEngineListener())
+    for _ in conduct(plan, workspace, make_engine(None, workspace, None, shown), shown):
+        pass
 
 
 def _run_races(
@@ -259,13 +286,13 @@ def _run_races(
 
 
 def evaluate(
-    train: "tuple[ArrayLike, ArrayLike] | Any",
-    test: "tuple[ArrayLike, ArrayLike] | Any | None" = None,
+    train: "LabelledInput",
+    test: "LabelledInput | None" = None,
     *,
     tasks: Names = "linear,knn",
     **options: Any,
 ) -> "dict[str, Solution]":
-    """Run tasks on features that are at hand: arrays in, scores with intervals out.
+    """Run tasks on precomputed features: arrays in, scores with intervals out.
 
     See `bob.precomputed.evaluate.evaluate` for validation sets, groups, shifts, seeds and devices.
 
@@ -333,7 +360,8 @@ def extract(
     images
         Paths, or PIL images. They are decoded, cropped and normalised as in every run.
     output
-        What is read, as text: `cls`, `mean_patch`, `cls@-4,-3,-2,-1`, `grid`; None is the entry's.
+        Output to read, as text: `cls`, `mean_patch`, `cls@-4,-3,-2,-1`, `grid`; by default that of
+        the entry.
 
     Returns
     -------
@@ -403,7 +431,7 @@ def leaderboard(
         `tidy` has one row per score with its interval, backbone, cost and provenance, as
         leaderboard.csv; `wide` has one row per backbone and one column per task and dataset.
     external
-        CSV tables of published results, which stand beside.
+        CSV tables of published results, shown beside your own.
     external_columns
         How to read columns of these tables, as `ROLE=COLUMN`; the roles are those of
         `--external-column`.
@@ -504,7 +532,7 @@ def load_registry(
 ) -> "Registry":
     """Return the registered backbones, tasks and datasets as mappings from names to entries.
 
-    Your own registry files and task folders add names.
+    `backbone_files` and `task_folders` add entries of your own.
     """
     from bob.registry import load_registry
 
@@ -547,7 +575,7 @@ def _spec(backbone: "str | BackboneSpec", registry: "Registry | None") -> "Backb
     return chosen.spec
 
 
-def _tasks(names: Names, registry: "Registry") -> list[Any]:
+def _tasks(names: Names, registry: "Registry") -> "list[TaskSpec]":
     from bob.registry import select, task_labels
 
     return [chosen.spec for chosen in select(_joined(names), registry.tasks, "task", task_labels)]
@@ -555,11 +583,11 @@ def _tasks(names: Names, registry: "Registry") -> list[Any]:
 
 def _datasets(
     names: Names | None,
-    data: Any,
-    tasks: Sequence[Any],
+    data: "str | PathLike[str] | Sequence[str | PathLike[str]]",
+    tasks: "Sequence[TaskSpec]",
     registry: "Registry",
     options: "Sequence[DataOptions]",
-) -> Mapping[str, Sequence[Any]]:
+) -> "Mapping[str, Sequence[Selected[DatasetSpec]]]":
     from bob.registry import choose_datasets
 
     paths = [data] if isinstance(data, str | PathLike) else list(data)
@@ -568,26 +596,22 @@ def _datasets(
 
 
 def _data_options(
-    columns: Mapping[str, Any],
-    sides: Mapping[str, Conditions | None],
+    columns: Mapping[str, object],
+    conditions: Mapping[str, Conditions | None],
     label: Names,
     retrieve: Names,
 ) -> "tuple[DataOptions, ...]":
-    """Return the options of `data`: one for each column of classes or of things to retrieve."""
-    from bob.specs import DataOptions
+    """Return the options of `data`, one for each column of classes and each column to retrieve."""
+    from bob.specs import options_per_column
 
-    common = dict(columns)
-    for side, conditions in sides.items():
-        common[side] = {
+    admitted = {
+        split: {
             name: (values,) if isinstance(values, str) else tuple(values)
-            for name, values in (conditions or {}).items()
+            for name, values in (of_split or {}).items()
         }
-    common |= {"levels": tuple(columns["levels"]), "normal": tuple(columns["normal"])}
-    datasets: list[dict[str, str | None]] = [{"label": name} for name in _listed(label)]
-    datasets += [{"retrieve": name} for name in _listed(retrieve)]
-    return tuple(
-        DataOptions.model_validate(common | dataset) for dataset in datasets or [{"label": None}]
-    )
+        for split, of_split in conditions.items()
+    }
+    return options_per_column({**columns, **admitted}, _listed(label), _listed(retrieve))
 
 
 def _listed(names: Names) -> list[str]:

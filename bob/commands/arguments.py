@@ -8,7 +8,7 @@ from pathlib import Path
 from bob.datasets.readers.tree import EXTENSIONS
 from bob.errors import ConfigError
 from bob.io.paths import is_true
-from bob.specs import DataOptions
+from bob.specs import DataOptions, options_per_column
 
 SIDES = ("train", "val", "test", "shift")
 Condition = tuple[str, tuple[str, ...]]
@@ -16,9 +16,9 @@ Condition = tuple[str, tuple[str, ...]]
 
 
 def data_options(arguments: argparse.Namespace) -> tuple[DataOptions, ...]:
-    """Return the options of `--data`: one for each column of classes or of things to retrieve.
+    """Return the options of `--data`, one for each column of classes and each column to retrieve.
 
-    A command without one of the flags has its default.
+    A flag that the command does not have takes its default.
     """
     stated = vars(arguments)
     sides = {side: _merged(stated.get(side) or ()) for side in SIDES}
@@ -37,11 +37,7 @@ def data_options(arguments: argparse.Namespace) -> tuple[DataOptions, ...]:
             f"--retrieve searches all images, so that --{conflict[0]} has no meaning beside it; "
             "--test chooses the images to search."
         )
-    datasets = [{"label": label} for label in labels]
-    datasets += [{"retrieve": column} for column in retrieve]
-    return tuple(
-        DataOptions.model_validate(common | dataset) for dataset in datasets or [{"label": None}]
-    )
+    return options_per_column(common, labels, retrieve)
 
 
 def _merged(conditions: Sequence[Condition]) -> dict[str, tuple[str, ...]]:

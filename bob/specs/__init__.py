@@ -7,7 +7,7 @@ from bob.specs.backbone import (
     Preprocessing,
     Pretraining,
 )
-from bob.specs.data_options import DataOptions
+from bob.specs.data_options import DataOptions, options_per_column
 from bob.specs.dataset import (
     METRICS_BY_KIND,
     UNSCORED_METRICS,
@@ -96,4 +96,5 @@ __all__ = [
     "VocBoxesSource",
     "WebDatasetSource",
     "Weights",
+    "options_per_column",
 ]

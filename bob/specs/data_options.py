@@ -1,5 +1,6 @@
 """What the flags of `--data` say about your own images: columns, and conditions on their values."""
 
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 
 from pydantic import Field, model_validator
@@ -46,7 +47,7 @@ class DataOptions(Closed):
     """Column whose equal values are to be retrieved among all images."""
 
     depth: DepthTriple | None = None
-    """What depth maps hold for a metre, and the least and most depth in metres that count."""
+    """Value of depth maps for a metre, and the least and greatest depth in metres that count."""
 
     @model_validator(mode="after")
     def _has_a_range(self) -> "DataOptions":
@@ -64,3 +65,15 @@ class DataOptions(Closed):
     def stated(self) -> dict[str, object]:
         """Return the options that differ from their defaults, as JSON-ready values."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+def options_per_column(
+    common: Mapping[str, object], labels: Sequence[str], retrieved: Sequence[str]
+) -> tuple[DataOptions, ...]:
+    """Return `common` options once for each column of classes and each column to retrieve.
+
+    Without such columns, once.
+    """
+    columns: list[dict[str, str]] = [{"label": name} for name in labels]
+    columns += [{"retrieve": name} for name in retrieved]
+    return tuple(DataOptions.model_validate({**common, **column}) for column in columns or [{}])
