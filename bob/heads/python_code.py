@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import save
 
 from bob.backbones.backbone import Backbone
-from bob.backbones.loaders.timm import TimmFeatures
+from bob.backbones.loaders.timm_features import TimmFeatures
 from bob.errors import BackboneError, ConfigError
 from bob.heads.saved_probe import SavedProbe
 from bob.io.files import write_atomically

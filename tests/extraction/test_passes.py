@@ -13,7 +13,7 @@ from PIL import Image, ImageOps
 from torch import nn
 
 from bob.backbones.backbone import Backbone, Loaded
-from bob.backbones.loaders.timm import TimmFeatures
+from bob.backbones.loaders.timm_features import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.datasets import dataset as dataset_module
 from bob.datasets.open import open_dataset, spec_from_data_flag

@@ -7,7 +7,7 @@ agree with the repository's own. No code of the repository is run.
 
 import inspect
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from bob.backbones.backbone import Loaded, refuse_outputs
+from bob.backbones.backbone import Loaded
 from bob.backbones.loaders.image_processor import Adopted, adopt
+from bob.backbones.loaders.transformers_features import (
+    INTERPOLATE,
+    TransformersFeatures,
+    height_width,
+)
 from bob.backbones.loaders.transformers_preprocessing import Combined, combine
 from bob.backbones.pixels.geometry import Geometry
 from bob.backbones.weights.layouts import prefixes_to_drop
@@ -26,135 +31,26 @@ from bob.backbones.weights.tensors import State, listed
 from bob.errors import (
     BackboneError,
     ConfigError,
-    OutputError,
     UnavailableError,
     first_line,
     nearest,
 )
 from bob.io.hub import hub_snapshot
 from bob.io.stamps import stamps
-from bob.specs import DEFAULT, GRID, KEYS, BackboneSpec, Output
+from bob.specs import BackboneSpec
 
 CONFIG = "config.json"
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """Files that may state the preprocessing."""
-MAP_OUTPUTS = (DEFAULT, GRID)
-TOKEN_OUTPUTS = (
-    Output(pool="cls"),
-    Output(pool="mean_patch"),
-    Output(pool="cls+mean_patch"),
-    GRID,
-)
-KEY_PROJECTIONS = ("k_proj", "key")
-"""Names that the library gives to the projection of keys."""
-INTERPOLATE = "interpolate_pos_encoding"
-"""Argument of models that resample their position embedding on request only."""
-
-
-class TransformersFeatures(nn.Module):
-    """The last hidden states of a vision model: rows (B, D) or grids (B, H, W, D).
-
-    Of tokens (B, N, D), `cls` is the first and the patches are the last (H / patch) x (W / patch),
-    so that register tokens are excluded. Of feature maps (B, D, H, W), `default` is the mean over
-    positions. Intermediate layers are not offered: whether the final norm applies to them differs
-    between model types. `keys` are those of the patch tokens in the last attention, as its
-    projection gives them: before their rotation, where there is any.
-    """
-
-    def __init__(
-        self, model: nn.Module, name: str, *, is_bgr: bool = False, interpolates: bool = False
-    ) -> None:
-        super().__init__()
-        self.model: Any = model
-        self.name = name
-        self.is_bgr = is_bgr
-        """Whether the model sees the channels as blue, green, red."""
-        self.options = {INTERPOLATE: True} if interpolates else {}
-
-    def patch_px(self) -> int | None:
-        """Return the side of a patch in pixels; None for models without patches."""
-        side = getattr(self.model.config, "patch_size", None)
-        return None if side is None else _pair(side)[0]
-
-    def forward(self, x: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
-        pixels = x.flip(1) if self.is_bgr else x
-        keys: list[torch.Tensor] = []
-        projection = self._key_projection() if KEYS in outputs else None
-        handle = projection and projection.register_forward_hook(lambda *of: keys.append(of[-1]))
-        try:
-            states = self.model(pixel_values=pixels, **self.options).last_hidden_state
-        finally:
-            if handle:
-                handle.remove()
-        available, kind = self.available(states, x.shape[-2:])
-        refuse_outputs(self.name, outputs, available, kind)
-        if states.ndim == 4:
-            return {output: self._from_map(states, output) for output in outputs}
-        if keys and keys[-1].shape[:-1] != states.shape[:-1]:
-            raise OutputError(
-                f"backbone {self.name!r}: output 'keys' needs a last attention over all patches; "
-                f"its keys have the shape {tuple(keys[-1].shape)}, the tokens "
-                f"{tuple(states.shape)}."
-            )
-        return {
-            output: self._from_tokens(keys[-1], GRID, x.shape[-2:])
-            if output == KEYS
-            else self._from_tokens(states, output, x.shape[-2:])
-            for output in outputs
-        }
-
-    def _key_projection(self) -> nn.Module | None:
-        """Return the projection of keys of the last of the numbered layers; None without one.
-
-        A pooling head, which has a projection too, is not numbered.
-        """
-        projections = [
-            module
-            for path, module in self.model.named_modules()
-            if path.split(".")[-1] in KEY_PROJECTIONS
-            and any(part.isdigit() for part in path.split("."))
-        ]
-        return projections[-1] if projections else None
-
-    def available(
-        self, states: torch.Tensor, size_px: Sequence[int]
-    ) -> tuple[tuple[Output, ...], str]:
-        """Return the outputs that can be read from hidden states, and what kind of model it is."""
-        if states.ndim == 4:
-            return MAP_OUTPUTS, "a model with feature maps"
-        height, width = self._grid(size_px)
-        outputs = (*TOKEN_OUTPUTS, *([KEYS] if self._key_projection() else []))
-        if states.shape[1] > height * width:
-            return outputs, "a model with tokens"
-        without_class = tuple(output for output in outputs if "cls" not in output.pool)
-        return without_class, "a model without a class token"
-
-    def _grid(self, size_px: Sequence[int]) -> tuple[int, int]:
-        """Return the number of patches along height and width."""
-        patch_px = _pair(self.model.config.patch_size)
-        return size_px[0] // patch_px[0], size_px[1] // patch_px[1]
-
-    def _from_map(self, states: torch.Tensor, output: Output) -> torch.Tensor:
-        return states.permute(0, 2, 3, 1) if output.is_grid else states.mean(dim=(2, 3))
-
-    def _from_tokens(
-        self, states: torch.Tensor, output: Output, size_px: Sequence[int]
-    ) -> torch.Tensor:
-        height, width = self._grid(size_px)
-        patches = states[:, -height * width :]
-        if output.is_grid:
-            return patches.reshape(len(states), height, width, -1)
-        parts = {"cls": states[:, 0], "mean_patch": patches.mean(dim=1)}
-        return torch.cat([parts[part] for part in output.pool.split("+")], dim=1)
 
 
 @dataclass(frozen=True)
 class Fault:
-    """What of a repository and its entry does not fit."""
+    """A mismatch between an entry, its repository and the library."""
 
     text: str
     remedy: str | None = None
-    """What to write in the entry; None where that is of no use."""
+    """What to write in the entry; None if no change of the entry would help."""
 
 
 @dataclass(frozen=True)
@@ -164,7 +60,7 @@ class Configuration:
     model: Any
     """Configuration of the vision model."""
     declared: Any
-    """Configuration of the class that was saved, of which the vision model may be a part."""
+    """Configuration of the class that was saved; the vision model may be a part of that class."""
     class_names: tuple[str, ...]
     """Names of the class that was saved."""
 
@@ -185,8 +81,8 @@ def load(spec: BackboneSpec, file: Path | None, *, offline: bool) -> Loaded:
     """Load the model that the repository describes, with the tensors of the entry's file.
 
     Every tensor of the file is used, or belongs to a head that the library defines, or is dropped
-    by name; none of the model's keeps its initial value. BackboneError with all that does not fit
-    at once, and what to write in the entry.
+    by name. No tensor of the model keeps its initial value. BackboneError lists every mismatch, and
+    what to write in the entry.
     """
     library = _library(spec.name)
     if file is None or spec.weights is None:
@@ -324,9 +220,9 @@ def _option_faults(spec: BackboneSpec, config: Any) -> Iterator[Fault]:
 
 
 def _fill(spec: BackboneSpec, library: Any, configuration: Configuration, state: State) -> Filled:
-    """Return the model filled from tensors, and those that do not fit.
+    """Return the model filled from tensors, and the names of those that do not fit.
 
-    Shapes that differ are reported too, rather than raised, so that all faults can be told.
+    A difference in shape is reported instead of raised, so that one error lists all mismatches.
     """
     config = configuration.model
     model_class = type(_on_meta(library.AutoModel.from_config, config))
@@ -350,13 +246,13 @@ def _fill(spec: BackboneSpec, library: Any, configuration: Configuration, state:
             f"backbone {spec.name!r}: its tensors do not load ({first_line(error)})."
         ) from error
     _own_memory(model)
-    known = _known_names(library, configuration, model)
+    head_names = _names_with_heads(library, configuration, model)
     unexpected = sorted(report["unexpected_keys"])
     mismatched = [
         f"{name} is {tuple(shape)}, not {tuple(expected)}"
         for name, shape, expected in sorted(report["mismatched_keys"])
     ]
-    heads = [name for name in unexpected if _plain(model, name) in known]
+    heads = [name for name in unexpected if _plain(model, name) in head_names]
     others = [name for name in unexpected if name not in heads]
     return Filled(model, sorted(report["missing_keys"]), others, mismatched, heads)
 
@@ -372,15 +268,15 @@ def _own_memory(model: nn.Module) -> None:
             tensor.data = tensor.data.clone()
 
 
-def _known_names(library: Any, configuration: Configuration, model: Any) -> set[str]:
-    """Return the tensors of the class that was saved, with its heads, and of the pooler."""
-    made = [_on_meta(type(model), configuration.model)]
+def _names_with_heads(library: Any, configuration: Configuration, model: Any) -> set[str]:
+    """Return the names of all tensors of the class that was saved, heads and pooler included."""
+    outlines = [_on_meta(type(model), configuration.model)]
     for name in configuration.class_names:
         try:
-            made.append(_on_meta(getattr(library, name), configuration.declared))
-        except Exception:  # no class of this library, or one that cannot be made so
+            outlines.append(_on_meta(getattr(library, name), configuration.declared))
+        except Exception:  # the library lacks the class, or cannot build it from a configuration
             continue
-    return {_plain(model, name) for one in made for name in one.state_dict()}
+    return {_plain(model, name) for outline in outlines for name in outline.state_dict()}
 
 
 def _plain(model: Any, name: str) -> str:
@@ -394,9 +290,9 @@ def _on_meta(make: Any, config: Any) -> Any:
 
 
 def _without_pooler(make: Any, config: Any) -> Any:
-    """Make a model without the pooler that some model types have behind the last hidden states.
+    """Make a model without the pooler that some model types put after the last hidden states.
 
-    No output reads it, and files often lack it.
+    No output reads the pooler, and many files lack its tensors.
     """
     try:
         return make(config, add_pooling_layer=False)
@@ -457,7 +353,7 @@ def _output_faults(
 ) -> Iterator[Fault]:
     """Check the output on an outline of the model, which costs neither memory nor time."""
     geometry = preprocessing.geometry
-    side = _pair(spec.preprocessing.input_px or getattr(config, "image_size", None) or 224)
+    side = height_width(spec.preprocessing.input_px or getattr(config, "image_size", None) or 224)
     size = (geometry.height_px, geometry.width_px) if geometry else side
     try:
         model = _on_meta(
@@ -479,7 +375,7 @@ def _output_faults(
 
 
 def _error(spec: BackboneSpec, folder: Path, faults: Collection[Fault]) -> BackboneError:
-    """Return all faults in one error, with the lines that the entry needs."""
+    """Return one error for all faults, with the lines to write in the entry."""
     texts = [fault.text for fault in faults]
     remedies = [fault.remedy for fault in faults if fault.remedy]
     numbered = "; ".join(f"({i}) {text}" for i, text in enumerate(texts, 1))
@@ -490,16 +386,17 @@ def _error(spec: BackboneSpec, folder: Path, faults: Collection[Fault]) -> Backb
 
 
 def _positions(spec: BackboneSpec, model: Any, geometry: Geometry) -> Resampling:
-    """Return what the model's forward pass resamples for crops of this size.
+    """Return the position embedding that the forward pass resamples for crops of this size.
 
-    Models that do so on request only are refused at another size unless the entry states it.
+    A model that resamples only on request is refused at another size than that of its training,
+    unless the entry states the size.
     """
     config, size = model.config, (geometry.height_px, geometry.width_px)
-    trained = _pair(getattr(config, "image_size", None) or size)
+    trained = height_width(getattr(config, "image_size", None) or size)
     names = [name for name in model.state_dict() if "position_embed" in name]
     if trained == size or not names or getattr(config, "patch_size", None) is None:
         return Resampling()
-    patch = _pair(config.patch_size)
+    patch = height_width(config.patch_size)
     before, after = ((a // patch[0]) * (b // patch[1]) for a, b in (trained, size))
     shape = tuple(model.state_dict()[names[0]].shape)
     resampled = (*shape[:-2], shape[-2] - before + after, shape[-1])
@@ -511,10 +408,3 @@ def _positions(spec: BackboneSpec, model: Any, geometry: Geometry) -> Resampling
 
 def _interpolates_on_request(model: Any) -> bool:
     return INTERPOLATE in inspect.signature(model.forward).parameters
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    """Return a size along height and width, of which configurations state one or both."""
-    if isinstance(value, Mapping):
-        return int(value["height"]), int(value["width"])
-    return (int(value[0]), int(value[1])) if isinstance(value, list | tuple) else (value, value)

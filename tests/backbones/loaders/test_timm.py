@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from bob.backbones.loaders.timm import TimmFeatures
+from bob.backbones.loaders.timm_features import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, ConfigError, OutputError

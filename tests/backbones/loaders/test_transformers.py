@@ -22,7 +22,7 @@ from transformers import (
 )
 
 from bob.backbones.loaders.load import outline
-from bob.backbones.loaders.transformers import TransformersFeatures
+from bob.backbones.loaders.transformers_features import TransformersFeatures
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, ConfigError, OutputError, UnavailableError
 from bob.extraction.runtimes.onnx import OnnxRuntime

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from bob.backbones.backbone import Backbone, Loaded
-from bob.backbones.loaders.timm import TimmFeatures
+from bob.backbones.loaders.timm_features import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
 from bob.errors import BackboneError
 from bob.extraction.device import device_name
