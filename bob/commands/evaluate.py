@@ -12,7 +12,7 @@ from bob.commands.leaderboard import publish
 from bob.commands.terminal import Terminal, counted
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset
-from bob.datasets.own import require_images_apart
+from bob.datasets.output_folders import require_images_apart
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError, UnavailableError
 from bob.io.files import require_writable, slug
 from bob.io.paths import default_cache

@@ -17,7 +17,7 @@ from bob.commands.leaderboard import publish
 from bob.commands.recommend import advice_json
 from bob.commands.terminal import Terminal, counted, duration
 from bob.datasets.availability import dataset_unavailable_reason
-from bob.datasets.own import require_apart, require_images_apart
+from bob.datasets.output_folders import require_apart, require_images_apart
 from bob.engine.choose import (
     connect_engine,
     device_of_cluster,

@@ -16,7 +16,8 @@ from bob.datasets.content.images import DEFAULT_ALPHA, Alpha
 from bob.datasets.dataset import Dataset, Shift, Split
 from bob.datasets.limit import limited
 from bob.datasets.listing import ImageListing
-from bob.datasets.own import require_images_apart, spec_from_data_flag
+from bob.datasets.output_folders import require_images_apart
+from bob.datasets.own import spec_from_data_flag
 from bob.datasets.readers.arrays import list_cifar_c, list_medmnist
 from bob.datasets.readers.class_lists import list_class_lists
 from bob.datasets.readers.coco import list_coco

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bob.datasets.image_sets import ImageSet
-from bob.datasets.own import require_images_apart
+from bob.datasets.output_folders import require_images_apart
 from bob.errors import (
     BackboneError,
     BobError,
