@@ -25,20 +25,24 @@ class ClusterMeter:
 
     def count(self, unit: Unit, backbone: str, images: int, seconds: float) -> None:
         """Count images that a backbone of a unit has embedded."""
-        (whole,) = unit.plan.passes
+        (image_pass,) = unit.plan.passes
         self._counts.setdefault(unit.id, Counter())[backbone] += images
-        self._new.append(RemotelyEmbedded(whole.dataset, whole.split, backbone, images, seconds))
-        self._recent.append((self._clock(), images / len(whole.forwards)))
+        self._new.append(
+            RemotelyEmbedded(image_pass.dataset, image_pass.split, backbone, images, seconds)
+        )
+        self._recent.append((self._clock(), images / len(image_pass.forwards)))
 
     def ended(self, unit: Unit) -> None:
         """Count the rest of a unit as done: it was stored already, or failed."""
         counted = self._counts.pop(unit.id, Counter())
-        for whole in unit.plan.passes:
-            images = images_of(range(*unit.spans), whole.count) if unit.spans else whole.count
-            for forward in whole.forwards:
+        for image_pass in unit.plan.passes:
+            images = (
+                images_of(range(*unit.spans), image_pass.count) if unit.spans else image_pass.count
+            )
+            for forward in image_pass.forwards:
                 left = images - counted[forward.backbone]
                 if left > 0:
-                    place = whole.dataset, whole.split, forward.backbone
+                    place = image_pass.dataset, image_pass.split, forward.backbone
                     self._new.append(RemotelyEmbedded(*place, left, 0.0))
 
     def images_per_s(self) -> float:

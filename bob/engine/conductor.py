@@ -138,8 +138,8 @@ class _Conductor:
 
     def _give_up(self, unit: Unit, reason: str) -> Done:
         """Leave the reason where the cells look for it, or fail the cells."""
-        for whole in unit.plan.passes:
-            for forward in whole.forwards:
+        for image_pass in unit.plan.passes:
+            for forward in image_pass.forwards:
                 for digest in forward.digests():
                     self.store.record_failure(digest, reason)
         for texts in unit.plan.texts:

@@ -43,38 +43,40 @@ class Embedding:
     def __post_init__(self) -> None:
         self.store: FeatureStore = self.workspace.places.features()
 
-    def do_pass(self, whole: Pass, listener: EngineListener) -> None:
+    def do_pass(self, image_pass: Pass, listener: EngineListener) -> None:
         """Store the missing features of a pass; what fails leaves its reason in the store."""
         try:
-            split = self.workspace.full_split(whole.dataset, whole.image_set())[1]
+            split = self.workspace.full_split(image_pass.dataset, image_pass.image_set())[1]
             require_planned(
-                f"the images of {whole.split}", whole.fingerprint, split.images_fingerprint
+                f"the images of {image_pass.split}",
+                image_pass.fingerprint,
+                split.images_fingerprint,
             )
         except BobError as error:
-            self._fail(whole.forwards, str(error))
+            self._fail(image_pass.forwards, str(error))
             return
-        for forwards in self._fitting(whole):
-            self._do_forwards(whole, forwards, listener)
+        for forwards in self._fitting(image_pass):
+            self._do_forwards(image_pass, forwards, listener)
 
     def _do_forwards(
-        self, whole: Pass, forwards: Sequence[Forward], listener: EngineListener
+        self, image_pass: Pass, forwards: Sequence[Forward], listener: EngineListener
     ) -> None:
         """Decode the images once for some forwards."""
-        where = f"dataset {whole.dataset!r}, {whole.split}"
+        where = f"dataset {image_pass.dataset!r}, {image_pass.split}"
         members: dict[Member, Forward] = {}
         names = [forward.backbone for forward in forwards]
         for forward in forwards:
             try:
-                members[self._member(whole, forward, names, listener)] = forward
+                members[self._member(image_pass, forward, names, listener)] = forward
             except BobError as error:
                 self._fail([forward], str(error))
-        images = whole.count if self.spans is None else images_of(self.spans, whole.count)
+        images = image_pass.count if self.spans is None else images_of(self.spans, image_pass.count)
         listener.pass_begins(
-            whole.dataset, whole.split, images, [member.name for member in members]
+            image_pass.dataset, image_pass.split, images, [member.name for member in members]
         )
         try:
             run_pass(
-                self.workspace.full_split(whole.dataset, whole.image_set())[1],
+                self.workspace.full_split(image_pass.dataset, image_pass.image_set())[1],
                 list(members),
                 self.store,
                 listener,
@@ -121,20 +123,20 @@ class Embedding:
                 f"backbone {spec.name!r}: failed while embedding text: {kind}: {error}",
             )
 
-    def forget(self, whole: Pass) -> None:
+    def forget(self, image_pass: Pass) -> None:
         """Remove the stored features of a pass."""
-        for forward in whole.forwards:
-            for target in self._targets(whole, forward):
+        for forward in image_pass.forwards:
+            for target in self._targets(image_pass, forward):
                 self.store.forget(target.key, self.spans)
 
-    def _fitting(self, whole: Pass) -> Iterator[list[Forward]]:
+    def _fitting(self, image_pass: Pass) -> Iterator[list[Forward]]:
         """Yield the forwards that lack features, as many at a time as fit in memory."""
         available_mib = self.embedders.available_mib()
         group: list[Forward] = []
         used_mib = 0.0
-        for forward in filter(None, map(self._without_failed, whole.forwards)):
+        for forward in filter(None, map(self._without_failed, image_pass.forwards)):
             try:
-                keys = [target.key for target in self._targets(whole, forward)]
+                keys = [target.key for target in self._targets(image_pass, forward)]
                 if not any(self.store.missing(key, self.spans) for key in keys):
                     continue
                 card = self.workspace.card(self.plan.backbones[forward.backbone])
@@ -151,40 +153,46 @@ class Embedding:
             yield group
 
     def _member(
-        self, whole: Pass, forward: Forward, together: Collection[str], listener: EngineListener
+        self,
+        image_pass: Pass,
+        forward: Forward,
+        together: Collection[str],
+        listener: EngineListener,
     ) -> Member:
         """Return a backbone of a pass in which the forwards `together` take part."""
         spec = self.plan.backbones[forward.backbone]
-        targets = self._targets(whole, forward)
+        targets = self._targets(image_pass, forward)
         for target in targets:
             name = f"{spec.name} {target.output}"
             shards = len(target.key.sharding)
-            description = Description(name, whole.dataset, whole.split, whole.count, shards)
+            description = Description(
+                name, image_pass.dataset, image_pass.split, image_pass.count, shards
+            )
             describe(self.store, target.key, description)
         return Member(self._embedder(forward.backbone, together, listener), targets)
 
-    def _targets(self, whole: Pass, forward: Forward) -> list[Target]:
+    def _targets(self, image_pass: Pass, forward: Forward) -> list[Target]:
         """Return the outputs of a forward with the keys that this process makes of them."""
-        spec, images = self.plan.backbones[forward.backbone], whole.image_set()
+        spec, images = self.plan.backbones[forward.backbone], image_pass.image_set()
         targets = []
         for name, digest in forward.outputs.items():
             output = Output.model_validate(name)
             key: StoreKey = self.workspace.feature_key(
-                whole.dataset, spec.variant(output=output), images
+                image_pass.dataset, spec.variant(output=output), images
             )
             require_planned(f"the features of {spec.name}", digest, key.digest())
             targets.append(Target(output, key))
         for statistics in forward.statistics:
             need = statistics_need(spec, statistics)
-            key = self.workspace.key(whole.dataset, need)
+            key = self.workspace.key(image_pass.dataset, need)
             require_planned(f"the statistics of {spec.name}", statistics.digest, key.digest())
-            origin = self.workspace.images(whole.dataset, need.images).origin
-            earlier = functools.partial(self._earlier, whole.dataset, need)
+            origin = self.workspace.images(image_pass.dataset, need.images).origin
+            earlier = functools.partial(self._earlier, image_pass.dataset, need)
             targets.append(
                 Target(
                     need.backbone.output,
                     key,
-                    self.workspace.accumulator(whole.dataset, need, earlier),
+                    self.workspace.accumulator(image_pass.dataset, need, earlier),
                     origin.positions if origin else None,
                 )
             )

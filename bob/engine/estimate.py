@@ -28,22 +28,22 @@ def estimate(plan: Plan, workspace: Workspace) -> Estimate:
     images: dict[tuple[str, str, str], int] = {}
     totals: dict[str, int] = {}
     forwards: dict[str, Forward] = {}
-    for whole in plan.passes:
-        for forward in whole.forwards:
+    for image_pass in plan.passes:
+        for forward in image_pass.forwards:
             name = forward.backbone
             try:
-                left = _images_left(plan, workspace, whole, forward)
+                left = _images_left(plan, workspace, image_pass, forward)
                 row_bytes = sum(
                     _row_bytes(plan, workspace, forward, output) for output in forward.outputs
                 )
                 summed = sum(
-                    _statistics_bytes(plan, workspace, whole, forward, statistics)
+                    _statistics_bytes(plan, workspace, image_pass, forward, statistics)
                     for statistics in forward.statistics
                 )
             except BobError:  # its cells say so
                 continue
             forwards.setdefault(name, forward)
-            images[whole.dataset, whole.split, name] = left
+            images[image_pass.dataset, image_pass.split, name] = left
             totals[name] = totals.get(name, 0) + left
             rows += left * len({*forward.outputs, *(each.output for each in forward.statistics)})
             disk += left * row_bytes + summed
@@ -61,33 +61,41 @@ def _row_bytes(plan: Plan, workspace: Workspace, forward: Forward, output: str) 
     return math.prod(workspace.card(spec).shape) * ITEM_BYTES[plan.settings.stored]
 
 
-def _images_left(plan: Plan, workspace: Workspace, whole: Pass, forward: Forward) -> int:
+def _images_left(plan: Plan, workspace: Workspace, image_pass: Pass, forward: Forward) -> int:
     """Return the images that a forward has to embed, by the names of stored shards alone."""
     if plan.settings.fresh:
-        return whole.count
+        return image_pass.count
     store, spec = workspace.places.features(), plan.backbones[forward.backbone]
     keys: list[StoreKey] = [
         workspace.feature_key(
-            whole.dataset, spec.variant(output=Output.model_validate(output)), whole.image_set()
+            image_pass.dataset,
+            spec.variant(output=Output.model_validate(output)),
+            image_pass.image_set(),
         )
         for output in forward.outputs
     ]
     needs = (statistics_need(spec, statistics) for statistics in forward.statistics)
-    keys += [workspace.key(whole.dataset, need) for need in needs]
-    return whole.count - min((store.stored_images(key) for key in keys), default=0)
+    keys += [workspace.key(image_pass.dataset, need) for need in needs]
+    return image_pass.count - min((store.stored_images(key) for key in keys), default=0)
 
 
 def _statistics_bytes(
-    plan: Plan, workspace: Workspace, whole: Pass, forward: Forward, statistics: StatisticsOutput
+    plan: Plan,
+    workspace: Workspace,
+    image_pass: Pass,
+    forward: Forward,
+    statistics: StatisticsOutput,
 ) -> int:
     """Return the bytes of the shards that statistics lack."""
     need = statistics_need(plan.backbones[forward.backbone], statistics)
-    key = workspace.key(whole.dataset, need)
-    empty = workspace.accumulator(whole.dataset, need).start(workspace.card(need.backbone).shape)
-    left = whole.count
+    key = workspace.key(image_pass.dataset, need)
+    empty = workspace.accumulator(image_pass.dataset, need).start(
+        workspace.card(need.backbone).shape
+    )
+    left = image_pass.count
     if not plan.settings.fresh:
         left -= workspace.places.features().stored_images(key)
-    part = len(workspace.images(whole.dataset, need.images))
+    part = len(workspace.images(image_pass.dataset, need.images))
     return statistics_bytes(empty, -(-left // key.sharding.images), min(left, part))
 
 

@@ -38,7 +38,11 @@ class SentUnit:
     @property
     def backbones(self) -> set[str]:
         """The names of the backbones that embed in it."""
-        return {forward.backbone for whole in self.unit.plan.passes for forward in whole.forwards}
+        return {
+            forward.backbone
+            for image_pass in self.unit.plan.passes
+            for forward in image_pass.forwards
+        }
 
     @property
     def process(self) -> Mapping[str, Any] | None:

@@ -1,7 +1,4 @@
-"""The order of work: small datasets first, and of the first one what is soon embedded.
-
-A dataset is small where its images are soon decoded.
-"""
+"""The order of work: datasets that decode fast first, and in the first one the fast backbones."""
 
 import itertools
 from collections.abc import Iterator, Mapping
@@ -18,10 +15,10 @@ DECODE_SHARE = 0.05
 def stages(plan: Plan, seconds_per_image: Mapping[str, float], workers: int = 1) -> Iterator[Plan]:
     """Yield a plan in parts: passes and the cells that read them, each feature computed once.
 
-    Datasets that are soon decoded come first. The backbones of the first one are divided, so that
-    the fastest backbone and baselines are scored after seconds, where decoding the images twice
-    costs little of the run. `seconds_per_image` is the time of each backbone's forward pass, and
-    `workers` is the number of decoding threads.
+    Datasets come in ascending order of their decoding time. The backbones of the first one are
+    divided if decoding its images twice costs a small share of the run: its fastest backbone and
+    the baselines are then scored after seconds. `seconds_per_image` is the time of each backbone's
+    forward pass, and `workers` is the number of decoding threads.
     """
     embedded: set[str] = set()
     by_dataset = plan.by_dataset()
@@ -33,29 +30,29 @@ def stages(plan: Plan, seconds_per_image: Mapping[str, float], workers: int = 1)
             others = {cell.backbone for cell in of_dataset.cells} - early
             parts = [of_dataset.of_backbones(early), of_dataset.of_backbones(others)]
         for part in parts:
-            yield part.without(embedded)
+            yield part.without_outputs(embedded)
             embedded |= {digest for cell in part.cells for digest in cell.features}
 
 
 def _images(plan: Plan) -> int:
     """Return the number of images to embed."""
-    return sum(whole.count for whole in plan.passes)
+    return sum(image_pass.count for image_pass in plan.passes)
 
 
 def _decoding(plan: Plan) -> float:
     """Return the core-seconds to decode the images to embed."""
     return sum(
-        whole.count * decode_seconds(plan.datasets.get(whole.dataset)) for whole in plan.passes
+        image_pass.count * decode_seconds(plan.datasets.get(image_pass.dataset))
+        for image_pass in plan.passes
     )
 
 
 def _early(
     plan: Plan, of_dataset: Plan, seconds_per_image: Mapping[str, float], workers: int
 ) -> set[str]:
-    """Return the backbones to score first of a dataset's part of a plan.
+    """Return the backbones to score first on a dataset; none if dividing costs too much.
 
-    Empty where dividing does not pay.
-    They are the fastest backbone that is no baseline, and what else EARLY_SECONDS allow.
+    They are the fastest backbone that is no baseline, and others within EARLY_SECONDS.
     """
     dataset = of_dataset.cells[0].dataset
     images = _images(of_dataset)
@@ -74,10 +71,10 @@ def _early(
             early.add(name)
             left -= seconds[name]
     later = sum(
-        whole.count * seconds_per_image.get(forward.backbone, 0.0)
-        for whole in plan.passes
-        for forward in whole.forwards
-        if whole.dataset != dataset or forward.backbone not in early
+        image_pass.count * seconds_per_image.get(forward.backbone, 0.0)
+        for image_pass in plan.passes
+        for forward in image_pass.forwards
+        if image_pass.dataset != dataset or forward.backbone not in early
     )
     is_divided = len(early) < len(seconds)
     decoding = _decoding(of_dataset) / workers

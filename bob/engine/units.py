@@ -51,7 +51,7 @@ class Unit(Closed):
         ]
         if self.kind == "check":
             work += [plain(spec) for spec in plan.backbones.values()]
-        return digest([*work, [whole.fingerprint for whole in plan.passes], self.spans])
+        return digest([*work, [image_pass.fingerprint for image_pass in plan.passes], self.spans])
 
     @cached_property
     def provides(self) -> frozenset[str]:
@@ -69,7 +69,9 @@ class Unit(Closed):
         """The unit as a person reads it."""
         if self.kind == "embed":
             part = f" (spans {self.spans[0]} to {self.spans[1] - 1})" if self.spans else ""
-            passes = [f"{whole.dataset} {whole.split}{part}" for whole in self.plan.passes]
+            passes = [
+                f"{image_pass.dataset} {image_pass.split}{part}" for image_pass in self.plan.passes
+            ]
             return ", ".join([*passes, *(f"texts of {text.task}" for text in self.plan.texts)])
         if self.kind == "check":
             return ", ".join(self.plan.backbones)
@@ -85,9 +87,9 @@ class Unit(Closed):
         """Return units of one backbone, or of one cell, that are this unit together."""
         plan = self.plan
         parts = [
-            plan.narrowed(passes=(whole.model_copy(update={"forwards": (forward,)}),))
-            for whole in plan.passes
-            for forward in whole.forwards
+            plan.narrowed(passes=(image_pass.model_copy(update={"forwards": (forward,)}),))
+            for image_pass in plan.passes
+            for forward in image_pass.forwards
         ]
         parts += [plan.narrowed(texts=(texts,)) for texts in plan.texts]
         parts += [plan.narrowed(cells=(cell,)) for cell in plan.cells]
@@ -122,13 +124,13 @@ def units(
     images of a unit are decoded once for all of its backbones.
     """
     images: dict[str, int] = {}
-    for whole in plan.passes:
-        for forward in whole.forwards:
-            images[forward.backbone] = images.get(forward.backbone, 0) + whole.count
+    for image_pass in plan.passes:
+        for forward in image_pass.forwards:
+            images[forward.backbone] = images.get(forward.backbone, 0) + image_pass.count
     for stage in stages(plan, seconds_per_image, workers):
-        for whole in stage.passes:
-            for forwards in _groups(whole, seconds_per_image, unit_seconds):
-                group = whole.model_copy(update={"forwards": forwards})
+        for image_pass in stage.passes:
+            for forwards in _groups(image_pass, seconds_per_image, unit_seconds):
+                group = image_pass.model_copy(update={"forwards": forwards})
                 part = stage.narrowed(passes=(group,))
                 expected = {f.backbone: images[f.backbone] for f in forwards}
                 for spans in _span_ranges(group, seconds_per_image, unit_seconds):
@@ -143,12 +145,12 @@ def units(
 
 
 def _groups(
-    whole: Pass, seconds_per_image: Mapping[str, float], unit_seconds: float
+    image_pass: Pass, seconds_per_image: Mapping[str, float], unit_seconds: float
 ) -> Iterator[tuple[Forward, ...]]:
     """Yield the forwards of a pass, as many at a time as embed one span within a unit's time."""
-    images = min(span_images(whole.count), whole.count)
+    images = min(span_images(image_pass.count), image_pass.count)
     group, seconds = list[Forward](), 0.0
-    for forward in whole.forwards:
+    for forward in image_pass.forwards:
         of_forward = images * seconds_per_image.get(forward.backbone, 0.0)
         is_full = seconds + of_forward > unit_seconds or (
             len(group) == UNIT_BACKBONES and math.isfinite(unit_seconds)
@@ -162,11 +164,13 @@ def _groups(
 
 
 def _span_ranges(
-    whole: Pass, seconds_per_image: Mapping[str, float], unit_seconds: float
+    image_pass: Pass, seconds_per_image: Mapping[str, float], unit_seconds: float
 ) -> Iterator[tuple[int, int] | None]:
     """Yield ranges of spans of about equal size that embed within a unit's time, at least one."""
-    spans = -(-whole.count // span_images(whole.count))
-    seconds = whole.count * sum(seconds_per_image.get(f.backbone, 0.0) for f in whole.forwards)
+    spans = -(-image_pass.count // span_images(image_pass.count))
+    seconds = image_pass.count * sum(
+        seconds_per_image.get(f.backbone, 0.0) for f in image_pass.forwards
+    )
     parts = max(1, min(spans, math.ceil(seconds / unit_seconds)))
     if parts == 1:
         yield None

@@ -52,10 +52,10 @@ class Worker:
         plan = unit.plan
         spans = range(*unit.spans) if unit.spans else None
         embedding = Embedding(plan, self.workspace, self.embedders, unit.expected_images, spans)
-        for whole in plan.passes:
+        for image_pass in plan.passes:
             if plan.settings.fresh:
-                embedding.forget(whole)
-            embedding.do_pass(whole, listener)
+                embedding.forget(image_pass)
+            embedding.do_pass(image_pass, listener)
         for texts in plan.texts:
             embedding.do_texts(texts)
 

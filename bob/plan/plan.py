@@ -42,17 +42,17 @@ class Forward(Closed):
     """What a pass computes with one backbone."""
 
     backbone: str
-    """Name of the backbone, or of a variant of it in preprocessing."""
+    """Name of the backbone, or of a variant with another preprocessing."""
     outputs: dict[str, str] = {}
     """Output → digest of the features that are stored of it."""
     statistics: tuple["StatisticsOutput", ...] = Field((), strict=False)
 
     def digests(self) -> list[str]:
-        """Return the digests of everything that it stores."""
+        """Return the digests of all features and statistics that it stores."""
         return [*self.outputs.values(), *(statistics.digest for statistics in self.statistics)]
 
     def narrowed(self, wanted: Collection[str]) -> "Forward | None":
-        """Return this with the outputs whose digests are wanted; None where there are none."""
+        """Return the forward pass with the wanted digests alone; None if it has none of them."""
         outputs = {output: digest for output, digest in self.outputs.items() if digest in wanted}
         statistics = tuple(output for output in self.statistics if output.digest in wanted)
         if not outputs and not statistics:
@@ -81,7 +81,7 @@ class TemporaryOutput(Closed):
     """Name of the forward pass in the plan."""
     statistics: StatisticsOutput
     until: tuple[StatisticsOutput, ...] = Field((), strict=False)
-    """What open cells need that depends on them; empty where none of their cells is open."""
+    """Statistics of open cells that depend on these; empty if no such cell is open."""
 
 
 class Pass(Closed):
@@ -144,19 +144,19 @@ class Plan(Closed):
     passes: tuple[Pass, ...] = Field((), strict=False)
     texts: tuple[TextPass, ...] = Field((), strict=False)
     temporary: tuple[TemporaryOutput, ...] = Field((), strict=False)
-    """Statistics with arrays that are removed once they are not needed any more."""
+    """Statistics with arrays that are removed after their last use."""
     cells: tuple[Cell, ...] = Field((), strict=False)
     """Cells to score, dataset by dataset."""
     done: tuple[Cell, ...] = Field((), strict=False)
     """Cells that have their record."""
     lacking: int = 0
-    """How many of the cells to score have a record that lacks scores added to its task since."""
+    """Number of cells to score whose record lacks scores that its task has gained."""
     failed: tuple[Unscored, ...] = Field((), strict=False)
     """Cells that fail before they start."""
     not_applicable: tuple[Unscored, ...] = Field((), strict=False)
-    """Cells whose backbone cannot carry the task."""
+    """Cells to whose backbone the task does not apply."""
     unsuited: tuple[str, ...] = Field((), strict=False)
-    """Why tasks do not run on datasets that cannot carry them."""
+    """Why tasks do not apply to datasets."""
     skipped: tuple[Skip, ...] = Field((), strict=False)
     too_large: tuple[str, ...] = Field((), strict=False)
     """Backbones with more parameters than requested."""
@@ -189,7 +189,7 @@ class Plan(Closed):
         return list(dict.fromkeys(cell.dataset for cell in self.cells))
 
     def all_cells(self) -> Iterator[Cell]:
-        """Yield every cell that was asked for and is neither skipped nor unsuited."""
+        """Yield every requested cell that is neither skipped nor unsuited."""
         yield from self.cells
         yield from self.done
         yield from (unscored.cell for unscored in (*self.failed, *self.not_applicable))
@@ -197,8 +197,8 @@ class Plan(Closed):
     def specs_to_check(self) -> list[BackboneSpec]:
         """Return the backbones whose cards the work reads, once per output."""
         specs = {self.backbones[cell.backbone]: None for cell in self.all_cells()}
-        for whole in self.passes:
-            for forward in whole.forwards:
+        for image_pass in self.passes:
+            for forward in image_pass.forwards:
                 outputs = [*forward.outputs, *(each.output for each in forward.statistics)]
                 for name in outputs:
                     output = Output.model_validate(name)
@@ -226,7 +226,7 @@ class Plan(Closed):
         return chosen_plan.model_copy(update={"failed": (), "not_applicable": ()})
 
     def by_dataset(self) -> dict[str, "Plan"]:
-        """Return the open cells of each dataset, with the passes that they need."""
+        """Return, for each dataset, a plan of its open cells with the passes that they need."""
         cells: dict[str, list[Cell]] = {}
         readers: dict[str, set[str]] = {}
         for cell in self.cells:
@@ -234,23 +234,18 @@ class Plan(Closed):
             for digest in cell.features:
                 readers.setdefault(digest, set()).add(cell.dataset)
         passes: dict[str, list[Pass]] = {name: [] for name in cells}
-        for whole in self.passes:
-            digests = {digest for forward in whole.forwards for digest in forward.digests()}
+        for image_pass in self.passes:
+            digests = {digest for forward in image_pass.forwards for digest in forward.digests()}
             for name in set[str]().union(*(readers.get(digest, ()) for digest in digests)):
-                passes[name].append(whole)
+                passes[name].append(image_pass)
         return {
             name: self.model_copy(update={"passes": tuple(passes[name])}).of_cells(tuple(of_name))
             for name, of_name in cells.items()
         }
 
     def of_backbones(self, names: Collection[str]) -> "Plan":
-        """Return the cells of some backbones, with the passes that they need."""
+        """Return a plan of the cells of some backbones, with the passes that they need."""
         return self.of_cells(tuple(cell for cell in self.cells if cell.backbone in names))
-
-    def without(self, embedded: Collection[str]) -> "Plan":
-        """Return the plan without the passes for features that exist already, by digest."""
-        wanted = {digest for cell in self.cells for digest in cell.features}
-        return self.model_copy(update=self._passes_for(wanted.difference(embedded)))
 
     def narrowed(
         self,
@@ -259,11 +254,11 @@ class Plan(Closed):
         cells: tuple[Cell, ...] = (),
     ) -> "Plan":
         """Return a plan of some of the work, with the specs that it names and nothing else."""
-        backbones = {forward.backbone for whole in passes for forward in whole.forwards}
+        backbones = {forward.backbone for image_pass in passes for forward in image_pass.forwards}
         readers: list[TextPass | Cell] = [*texts, *cells]
         backbones |= {work.backbone for work in readers}
         tasks = {work.task for work in readers}
-        names = [whole.dataset for whole in passes] + [work.dataset for work in readers]
+        names = [image_pass.dataset for image_pass in passes] + [work.dataset for work in readers]
         return Plan(
             settings=self.settings,
             backbones={name: self.backbones[name] for name in self.backbones if name in backbones},
@@ -277,36 +272,36 @@ class Plan(Closed):
 
     def earlier_digests(self) -> Iterator[str]:
         """Yield the digest of all statistics on which those of the passes depend."""
-        for whole in self.passes:
-            for forward in whole.forwards:
+        for image_pass in self.passes:
+            for forward in image_pass.forwards:
                 for statistics in forward.statistics:
                     yield from (earlier.digest for earlier in statistics.after)
 
     def stored_digests(self) -> Iterator[str]:
         """Yield the digest of everything that the passes store."""
-        for whole in self.passes:
-            for forward in whole.forwards:
+        for image_pass in self.passes:
+            for forward in image_pass.forwards:
                 yield from forward.digests()
         yield from (texts.digest for texts in self.texts)
 
     def of_cells(self, cells: tuple[Cell, ...]) -> "Plan":
-        """Return some of the cells, with the passes that they need."""
+        """Return a plan of some of the cells, with the passes that they need."""
         wanted = {digest for cell in cells for digest in cell.features}
         temporary = tuple(each for each in self.temporary if each.statistics.digest in wanted)
         changes = {"cells": cells, "temporary": temporary, **self._passes_for(wanted)}
         return self.model_copy(update=changes)
 
     def without_outputs(self, digests: Collection[str]) -> "Plan":
-        """Return the plan without the passes for some features, by digest."""
+        """Return the plan with all cells, and without the passes for some features, by digest."""
         return self.model_copy(update=self._passes_for({*self.stored_digests()} - {*digests}))
 
     def _passes_for(self, wanted: set[str]) -> dict[str, Any]:
         """Return the passes narrowed to some features."""
         passes = []
-        for whole in self.passes:
-            forwards = tuple(filter(None, (each.narrowed(wanted) for each in whole.forwards)))
+        for image_pass in self.passes:
+            forwards = tuple(filter(None, (each.narrowed(wanted) for each in image_pass.forwards)))
             if forwards:
-                passes.append(whole.model_copy(update={"forwards": forwards}))
+                passes.append(image_pass.model_copy(update={"forwards": forwards}))
         return {
             "passes": tuple(passes),
             "texts": tuple(text for text in self.texts if text.digest in wanted),
@@ -339,7 +334,7 @@ def read_plan(text: str, where: str) -> Plan:
 
 
 def _finite(text: str) -> float:
-    """Return a number of a JSON text; ValueError for Infinity, NaN and what is too large."""
+    """Parse a JSON number; ValueError for Infinity, NaN and numbers above the float64 range."""
     value = float(text)
     if not math.isfinite(value):
         raise ValueError(f"{text} is not a finite number")

@@ -61,8 +61,8 @@ def stated_runtimes(
 def _kinds_of_forwards(passes: Iterable[Pass]) -> dict[tuple[str, frozenset[str]], Forward]:
     """Return a forward per backbone and set of outputs, those of large passes first."""
     kinds: dict[tuple[str, frozenset[str]], Forward] = {}
-    for whole in sorted(passes, key=lambda each: each.count, reverse=True):
-        for forward in whole.forwards:
+    for image_pass in sorted(passes, key=lambda each: each.count, reverse=True):
+        for forward in image_pass.forwards:
             kinds.setdefault((forward.backbone, frozenset(_outputs(forward))), forward)
     return kinds
 
