@@ -1,17 +1,15 @@
 """The store of records below a results folder.
 
 A record is `records/TASK/DATASET/BACKBONE.KEY.json`, with its per-example arrays in a
-`.safetensors` file of the same name. Nothing is read unseen: the JSON file begins with a checksum
-of the rest, and states the digest of the arrays. Whatever is damaged, of another version or no
-record at all is set aside with a message, and never stops the reader of the others.
+`.safetensors` file of the same name. Both are verified when they are read: the JSON file begins
+with a checksum of the rest (`bob.records.record_file`), and states the digest of the arrays. A file
+that is damaged, of another version or no record is skipped with a message; the others are read.
 """
 
 import contextlib
 import functools
 import hashlib
-import math
 import os
-import re
 import stat
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -19,36 +17,30 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import xxhash
 from numpy.typing import NDArray
-from pydantic import ValidationError
-from pydantic_core import from_json
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from bob.errors import ConfigError, StoreError, first_line
 from bob.io.files import move_folder_aside, slug, write_atomically
 from bob.io.leases import LEASE_SUFFIX, LeaseObserver
-from bob.records.record import SCHEMA, ArrayFile, BackboneFacts, DatasetFacts, Record, TaskFacts
+from bob.records.record import ArrayFile, Record
+from bob.records.record_file import (
+    SharedFacts,
+    digest_of,
+    read_bytes,
+    read_record,
+    to_bytes,
+)
 
 Arrays = Mapping[str, NDArray[Any]]
 
 SHOWN = "shown"
 """Second component of the names of arrays that are stored for pages of images."""
 LONGEST_NAME = 200
-"""Bytes of a name in a path: file systems allow 255, of which key and suffix need some."""
-LARGEST_RECORD = 256 * 2**20
-"""Bytes of a JSON file; ordinary ones have a few thousand."""
+"""Most bytes of a name in a path: file systems allow 255 with the key and the suffix."""
 SET_ASIDE = ".set-aside.json"
-"""Suffix of what stood where a record is stored, and was none."""
-CHANGED = (
-    "was edited or damaged after it was written, or another version wrote it: its checksum is not "
-    "that of its content; remove it, and the next run creates it again. To keep a change of your "
-    "own, delete the entry 'checksum'."
-)
-_CHECKSUM = re.compile(rb'\A\{\n "checksum": "([0-9a-f]{32})",')
-_SUSPICIOUS_NUMBER = re.compile(rb"[\s:\[,]-?(?:NaN|Inf|[0-9](?:[0-9]{18}|[0-9.]*[eE]\+?[0-9]{3}))")
-"""Occurs in every JSON text with a number that is not finite or beyond 64 bits, and in few more."""
+"""Suffix of a folder that was moved aside because it had the name of a record's file."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +69,7 @@ class RecordStore:
     def find(self, task: str, dataset: str, backbone: str, key: str) -> Record | None:
         """Return the record with this key; None if it or its arrays are missing or damaged."""
         try:
-            record = _read(self._path(task, dataset, backbone, key))
+            record = read_record(self._path(task, dataset, backbone, key))
             self._array_bytes(record)
         except (FileNotFoundError, StoreError):
             return None
@@ -88,9 +80,9 @@ class RecordStore:
     ) -> Record:
         """Return the record whose key starts with `prefix`; ConfigError for no key or several.
 
-        The same images under two names, such as a folder and a table of it, or a backbone under
-        two, have records of one key: the first of those that `is_meant` accepts is returned, or
-        the first.
+        Records share a key where the same images, or the same backbone, have two names, such as a
+        folder and a table of it. Of these the first that `is_meant` accepts is returned, else the
+        first.
         """
         matches = [record for record in self.read_all()[0] if record.key.startswith(prefix)]
         keys = list(dict.fromkeys(record.key for record in matches))
@@ -107,8 +99,8 @@ class RecordStore:
     def write(self, record: Record, arrays: Arrays) -> Path:
         """Store a record and return its path; it replaces failed records of the same cell.
 
-        The arrays are written first, so a record that exists is complete. Without `arrays`, those
-        that the record states stay as they are.
+        The arrays are written first, so that a record that exists is complete. Without `arrays`,
+        the array file that the record states is kept.
         """
         path = self._path_of(record)
         array_path = _array_path(path)
@@ -118,9 +110,9 @@ class RecordStore:
             contiguous = {name: np.ascontiguousarray(values) for name, values in arrays.items()}
             data = bytes(save(contiguous))
             write_atomically(array_path, data)
-            array_file = ArrayFile(digest=_digest(data), size=len(data))
+            array_file = ArrayFile(digest=digest_of(data), size=len(data))
             record = record.model_copy(update={"arrays": array_file})
-        write_atomically(path, _to_bytes(record))
+        write_atomically(path, to_bytes(record))
         if record.arrays is None:
             array_path.unlink(missing_ok=True)
         for other in path.parent.glob(f"{path_part(record.backbone_name)}.*.json"):
@@ -129,11 +121,11 @@ class RecordStore:
         return path
 
     def read_all(self) -> tuple[list[Record], list[str]]:
-        """Return all records in path order, and a message for each file that is set aside."""
+        """Return all records in path order, and a message for each file that is skipped."""
         return self._read_folders()
 
     def state(self) -> frozenset[tuple[Path, int, int]]:
-        """Return what identifies the present files: path, size and time of the last change."""
+        """Return path, size and time of the last change of every record's file."""
         state = set()
         for path in self._paths([], None, None):
             with contextlib.suppress(OSError):
@@ -193,14 +185,14 @@ class RecordStore:
             return None
         path = _array_path(self._path_of(record))
         try:
-            data = _read_bytes(path)
+            data = read_bytes(path)
         except FileNotFoundError as error:
             raise StoreError(f"{path}: is missing.") from error
-        array_file = ArrayFile(digest=_digest(data), size=len(data))
+        array_file = ArrayFile(digest=digest_of(data), size=len(data))
         if array_file == record.arrays:
             return data
         with contextlib.suppress(FileNotFoundError, StoreError):
-            if array_file == _read(self._path_of(record)).arrays:
+            if array_file == read_record(self._path_of(record)).arrays:
                 return data  # another process has replaced both files since `record` was read
         raise StoreError(
             f"{path}: was damaged after it was written ({len(data):,} bytes, "
@@ -210,13 +202,13 @@ class RecordStore:
     def _read_folders(
         self, dataset: str | None = None, backbone: str | None = None
     ) -> tuple[list[Record], list[str]]:
-        """Read the records of some folders, in path order, with messages about all else."""
+        """Return the records of some folders in path order, and messages about skipped files."""
         records: list[Record] = []
         problems: list[str] = []
-        sharing = _Sharing()
+        sharing = SharedFacts()
         for path in self._paths(problems, dataset, backbone):
             try:
-                records.append(_read(path, sharing.record))
+                records.append(read_record(path, sharing.record))
             except FileNotFoundError:
                 if path.is_symlink():  # else another process has just replaced it
                     problems.append(f"{path}: is a link to a file that does not exist.")
@@ -229,16 +221,17 @@ class RecordStore:
     ) -> Iterator[Path]:
         """Yield the paths of JSON files in order; folders that cannot be listed go to `problems`.
 
-        Globs would pass over those without a word.
+        A glob would skip such folders silently.
         """
         of_dataset = path_part(dataset) if dataset else None
         start = f"{path_part(backbone)}." if backbone else ""
         for task in _folders(self.root, problems):
             for folder in _folders(task, problems):
-                if of_dataset in (None, folder.name):
-                    for name in _names(folder, problems):
-                        if name.endswith(".json") and name.startswith(start):
-                            yield folder / name
+                if of_dataset not in (None, folder.name):
+                    continue
+                for name in _names(folder, problems):
+                    if name.endswith(".json") and name.startswith(start):
+                        yield folder / name
 
     def _path_of(self, record: Record) -> Path:
         return self._path(record.task.name, record.dataset_name, record.backbone_name, record.key)
@@ -246,65 +239,6 @@ class RecordStore:
     def _path(self, task: str, dataset: str, backbone: str, key: str) -> Path:
         name = f"{path_part(backbone)}.{key[:16]}.json"
         return self.root.joinpath(path_part(task), path_part(dataset), name)
-
-
-_FACTS: Mapping[str, type[BackboneFacts | TaskFacts | DatasetFacts]] = {
-    "backbone": BackboneFacts,
-    "task": TaskFacts,
-    "dataset": DatasetFacts,
-}
-"""What many records have in common, in the order in which `_to_bytes` writes it."""
-_SOME_TASK = b'{"name": "-", "version": 0, "protocol": "", "settings": {}, "metrics": ["-"]}'
-"""Stands for a task while the rest of a record is validated."""
-
-
-class _Sharing:
-    """Validates what records have in common once, and lets them share it.
-
-    This halves the time and the memory of reading many records.
-    """
-
-    def __init__(self) -> None:
-        self._facts: dict[bytes, Any] = {}
-        self._field_names: dict[frozenset[str], set[str]] = {}
-
-    def record(self, data: bytes) -> Record:
-        """Return the record of a JSON text that `_to_bytes` wrote; ValueError as of `_validated`.
-
-        Any other text is validated as a whole, and shares nothing.
-        """
-        try:
-            record = self._record_of_parts(data)
-        except ValueError:
-            return _validated(data)
-        for model in (record, record.cost, *record.scores):
-            if model is not None:
-                given = model.model_fields_set
-                shared = self._field_names.setdefault(frozenset(given), given)
-                # half of a score's memory; pydantic copies the set before it changes a copy's
-                object.__setattr__(model, "__pydantic_fields_set__", shared)
-        return record
-
-    def _record_of_parts(self, data: bytes) -> Record:
-        """Validate a record without its facts, and these unless their text has been met before."""
-        facts, rest, end = {}, [], 0
-        for name in _FACTS:
-            start = data.find(b'\n "%s": {' % name.encode(), end)
-            if start >= 0:
-                rest.append(data[end : (start := data.index(b"{", start))])
-                rest.append(_SOME_TASK if name == "task" else b"null")
-                end = data.index(b"\n }", start) + 3
-                facts[name] = self._facts_of(name, data[start:end])
-        record = Record.model_validate_json(b"".join((*rest, data[end:])))
-        _require_plain_numbers([record.details, record.provenance])
-        return _stored(record).model_copy(update=facts)
-
-    def _facts_of(self, name: str, text: bytes) -> BackboneFacts | TaskFacts | DatasetFacts:
-        if text not in self._facts:
-            _require_plain_numbers(from_json(text))
-            self._facts[text] = _FACTS[name].model_validate_json(text)
-        shared: BackboneFacts | TaskFacts | DatasetFacts = self._facts[text]
-        return shared
 
 
 def _folders(folder: Path, problems: list[str]) -> Iterator[Path]:
@@ -338,7 +272,7 @@ def _unreadable(path: Path, error: OSError) -> str:
 def _remove_if_failed(path: Path, backbone: str) -> None:
     """Remove a readable record if it is a failure of this backbone."""
     try:
-        record = _read(path)
+        record = read_record(path)
     except (FileNotFoundError, StoreError):
         return
     if record.status == "failed" and record.backbone_name == backbone:
@@ -357,117 +291,3 @@ def path_part(name: str) -> str:
 
 def _array_path(path: Path) -> Path:
     return path.with_suffix(".safetensors")
-
-
-# --- one file
-
-
-def _to_bytes(record: Record) -> bytes:
-    """Return a record as JSON whose first entry is the checksum of what follows it."""
-    rest = record.model_dump_json(indent=1).encode()[1:]
-    return b'{\n "checksum": "' + _digest(rest).encode() + b'",' + rest
-
-
-def _digest(data: bytes) -> str:
-    return xxhash.xxh3_128_hexdigest(data)
-
-
-def _read(path: Path, record_of: "Callable[[bytes], Record] | None" = None) -> Record:
-    """Read and verify a record; FileNotFoundError if there is none, StoreError if it is damaged.
-
-    A file without a checksum is accepted, for those who write or edit records by hand. `record_of`
-    replaces `_validated` for those that have one.
-    """
-    data = _read_bytes(path)
-    checksum = _CHECKSUM.match(data)
-    rest = data[checksum.end() :] if checksum else b""
-    if checksum and _digest(rest).encode() != checksum[1]:
-        raise StoreError(f"{path}: {CHANGED}")
-    try:
-        record = (record_of or _validated)(b"{" + rest) if checksum else _validated(data)
-    except ValueError as error:  # pydantic's ValidationError is one
-        if _has_moved_checksum(error):
-            raise StoreError(f"{path}: {CHANGED}") from error
-        raise StoreError(
-            f"{path}: is not a record of this version ({_problem(error)}); "
-            "remove it, and the next run creates it again."
-        ) from error
-    return record
-
-
-def _has_moved_checksum(error: ValueError) -> bool:
-    """Whether a text has a checksum elsewhere than records have it, as after another layout."""
-    return isinstance(error, ValidationError) and any(
-        problem["loc"] == ("checksum",) for problem in error.errors(include_url=False)
-    )
-
-
-def _read_bytes(path: Path) -> bytes:
-    """Return the content of a file; FileNotFoundError if it does not exist, else StoreError."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            kind = "a folder" if stat.S_ISDIR(status.st_mode) else "no regular file"
-            raise StoreError(f"{path}: is {kind}, not a record; remove it.")
-        if status.st_size > LARGEST_RECORD and path.suffix == ".json":
-            raise StoreError(f"{path}: is larger than {LARGEST_RECORD:,} bytes; no record is.")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror}).") from error
-
-
-def _validated(data: bytes) -> Record:
-    """Return the record of a JSON text; ValueError if it is none of this version."""
-    if _SUSPICIOUS_NUMBER.search(data):
-        _require_plain_numbers(from_json(data))
-    try:
-        record = Record.model_validate_json(data)
-    except ValidationError:
-        _require_schema(data)
-        raise
-    return _stored(record)
-
-
-def _stored(record: Record) -> Record:
-    """Return a record if it is one that the store writes, else ValueError."""
-    if "schema_version" not in record.model_fields_set:
-        raise ValueError("schema_version is missing")
-    if record.external is not None or record.family == "external":
-        raise ValueError("published results are never stored")
-    return record
-
-
-def _require_schema(data: bytes) -> None:
-    """Raise ValueError if the text is a record of another version, whatever else is wrong."""
-    try:
-        values = from_json(data)
-    except ValueError:
-        return
-    version = values.get("schema_version", SCHEMA) if isinstance(values, dict) else SCHEMA
-    if version != SCHEMA:
-        raise ValueError(f"schema_version {version!r}; this version reads {SCHEMA}")
-
-
-def _require_plain_numbers(value: Any) -> None:
-    """Raise ValueError for a number that is not finite, or an integer beyond 64 bits."""
-    if isinstance(value, dict):
-        for inner in value.values():
-            _require_plain_numbers(inner)
-    elif isinstance(value, list | tuple):
-        for inner in value:
-            _require_plain_numbers(inner)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is not finite")
-    elif isinstance(value, int) and not -(2**63) <= value < 2**63:
-        raise ValueError("an integer is beyond 64 bits")
-
-
-def _problem(error: ValueError) -> str:
-    """Return what is wrong with the content of a file, on one line."""
-    if not isinstance(error, ValidationError):
-        return first_line(error)
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(map(str, first["loc"]))
-    return f"{place}: {first['msg']}"[:200] if place else first["msg"][:200]

@@ -14,7 +14,8 @@ import xxhash
 
 from bob.errors import ConfigError, StoreError
 from bob.records.record import Record
-from bob.records.store import CHANGED, RecordStore
+from bob.records.record_file import CHANGED
+from bob.records.store import RecordStore
 from tests.builders.leaderboard_records import dataset, failed, record, task
 
 Bob = Callable[..., tuple[int, str, str]]
