@@ -19,7 +19,7 @@ from bob.heads.predict import ProbePredictions, load_recorded, predict
 from bob.heads.saved_probe import SavedProbe, read_probe
 from bob.io.files import write_atomically
 from bob.io.names import printable
-from bob.leaderboards.render.tidy_table import csv_text
+from bob.leaderboards.render.csv_text import csv_text
 
 
 def run(arguments: argparse.Namespace) -> int:

@@ -13,8 +13,8 @@ from bob.io.files import write_atomically
 from bob.leaderboards.column_roles import parse_roles
 from bob.leaderboards.gather import gather_selection, read_tables
 from bob.leaderboards.prerank import parse_matches, prerank, published_scores
+from bob.leaderboards.render.csv_text import csv_text
 from bob.leaderboards.render.prerank import errors_table, order_table, prerank_sentences
-from bob.leaderboards.render.tidy_table import csv_text
 from bob.registry import load_registry
 
 

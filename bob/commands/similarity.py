@@ -19,7 +19,7 @@ from bob.engine.facts import backbone_facts
 from bob.errors import OK, ConfigError
 from bob.features.store import Features
 from bob.io.files import write_atomically
-from bob.leaderboards.render.tidy_table import csv_text, without_formulas
+from bob.leaderboards.render.csv_text import csv_text, without_formulas
 from bob.leaderboards.similarities import SIMILARITY_FIELDS, cka_values, clustered
 from bob.numerics.arrays import Doubles
 from bob.numerics.representation_similarity import similarity

@@ -12,11 +12,12 @@ from bob.leaderboards.board import Board, make_board
 from bob.leaderboards.page.beside import DETAIL_FILE
 from bob.leaderboards.page.html import PAGE_FILE, page_files
 from bob.leaderboards.per_example import PerExample, no_per_example
+from bob.leaderboards.render.csv_text import csv_text
 from bob.leaderboards.render.latex import to_latex
 from bob.leaderboards.render.markdown import to_markdown
 from bob.leaderboards.render.ranking_table import ranking_frame, task_frame
 from bob.leaderboards.render.robustness_table import robustness_frame
-from bob.leaderboards.render.tidy_table import csv_text, tidy_csv
+from bob.leaderboards.render.tidy_table import tidy_csv
 from bob.leaderboards.render.wide_table import wide
 from bob.records.image_pages import image_pages
 from bob.records.record import Record

@@ -29,8 +29,9 @@ from bob.leaderboards import (
 from bob.leaderboards.cells import BoardColumn
 from bob.leaderboards.page.html import script_json
 from bob.leaderboards.render import tidy_table
+from bob.leaderboards.render.csv_text import csv_text
 from bob.leaderboards.render.text import board_notes, cell_text
-from bob.leaderboards.render.tidy_table import MACHINE, TIDY, csv_text, tidy_csv
+from bob.leaderboards.render.tidy_table import MACHINE, TIDY, tidy_csv
 from bob.records.data_report import DataReport, SharedImages, SplitReport
 from bob.records.record import Record
 from tests.builders.leaderboard_records import dataset, facts, failed, record, score, task
