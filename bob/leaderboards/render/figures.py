@@ -9,6 +9,7 @@ each family has its own marker. The same board gives the same bytes.
 import io
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from bob.leaderboards.render.figure_panels import (
     shot_panels,
 )
 from bob.leaderboards.render.ranking_table import pool_text
-from bob.leaderboards.speeds import speeds
+from bob.leaderboards.speeds import Speeds, speeds
 from bob.records.record import BackboneFacts
 from bob.statistics.pareto import pareto_front
 from bob.statistics.scaling import scaling_fit
@@ -66,7 +67,8 @@ SCALES: dict[str, tuple[str, Callable[[BackboneFacts], float | None]]] = {
         ),
     ),
 }
-"""What a power law of the error is fitted in: label of the axis, and its value of a backbone."""
+"""Sizes against which a power law of the error is fitted: label of the axis, and a function of the
+facts of a backbone."""
 MAX_ROWS = 60
 """Most rows in a heat map or a plot of ranks, best first; more are not legible on a page."""
 MAX_CURVES = len(COLOURS)
@@ -109,40 +111,36 @@ def figures(board: Board) -> dict[str, Figure]:
     return {name: figure for name, figure in candidates.items() if figure is not None}
 
 
+@dataclass(frozen=True)
+class CostPoint:
+    """A ranked backbone whose cost is known."""
+
+    name: str
+    family: str
+    quality: float
+    """Mean value in percent, or mean z-score."""
+    cost: float
+    reach: tuple[float, float]
+    """Distances of the lower and the upper interval limit from the quality."""
+
+
 def quality_cost(board: Board, cost: str) -> Figure | None:
     """Plot mean value, or mean z-score if scales differ, against one cost, with Pareto front.
 
     The bars are 95 % intervals: of the mean value over test images, of the mean z-score over what
     the ranking resamples.
     """
-    facts, ranking = facts_by_backbone(board.records), board.overall
-    measured = speeds(board.records)
-    names: list[str] = []
-    families: list[str] = []
-    qualities: list[float] = []
-    values: list[float] = []
-    reach: list[tuple[float, float]] = []
-    for standing in ranking.standings:
-        name, quality = standing.backbone, _quality(standing)
-        fact, value = facts.get(name), cost_of(cost, name, board.records, measured)
-        if fact is not None and value and quality is not None:
-            names.append(name)
-            families.append(fact.family)
-            qualities.append(quality)
-            values.append(value)
-            reach.append(_limits_reach(standing, quality))
-    if len(names) < 2:
+    ranking, measured = board.overall, speeds(board.records)
+    points = _cost_points(board, cost, measured)
+    if len(points) < 2:
         return None
-    y, costs = np.array(qualities, np.float64), np.array(values)
+    y = np.array([point.quality for point in points], np.float64)
+    costs = np.array([point.cost for point in points], np.float64)
+    reach = [point.reach for point in points]
     figure, axes = _axes(6.3, 4.2)
-    for family in dict.fromkeys(families):
-        inside = np.array([other == family for other in families])
-        colour, marker = STYLE[family]
-        axes.scatter(
-            costs[inside], y[inside], c=colour, marker=marker, s=26, label=family, zorder=3
-        )
+    _scatter_families(axes, costs, y, [point.family for point in points], area=26, zorder=3)
     axes.errorbar(costs, y, yerr=np.array(reach).T, fmt="none", ecolor="#bbbbbb", lw=1, zorder=1)
-    _draw_front(axes, y, costs, COSTS[cost].less_is_better, names)
+    _draw_front(axes, y, costs, COSTS[cost].less_is_better, [point.name for point in points])
     _log_scale(axes, float(costs.max() / costs.min()))
     in_percent = ranking.standings[0].mean_value is not None
     label = COSTS[cost].label
@@ -160,10 +158,40 @@ def quality_cost(board: Board, cost: str) -> Figure | None:
     return figure
 
 
+def _cost_points(board: Board, cost: str, measured: Speeds) -> list[CostPoint]:
+    """Return the ranked backbones with a quality and a cost, best first."""
+    facts = facts_by_backbone(board.records)
+    points = []
+    for standing in board.overall.standings:
+        name, quality = standing.backbone, _quality(standing)
+        fact, value = facts.get(name), cost_of(cost, name, board.records, measured)
+        if fact is not None and value and quality is not None:
+            reach = _limits_reach(standing, quality)
+            points.append(CostPoint(name, fact.family, quality, value, reach))
+    return points
+
+
+def _scatter_families(
+    axes: Axes,
+    x: np.ndarray,
+    y: np.ndarray,
+    families: Sequence[str],
+    area: float | None = None,
+    zorder: float | None = None,
+) -> None:
+    """Plot points (N,) in the colour and with the marker of their families."""
+    for family in dict.fromkeys(families):
+        inside = np.array([other == family for other in families])
+        colour, marker = STYLE[family]
+        axes.scatter(
+            x[inside], y[inside], area, c=colour, marker=marker, label=family, zorder=zorder
+        )
+
+
 def scaling(board: Board, name: str) -> Figure | None:
     """Plot the mean value against one of SCALES, with a power law of the error.
 
-    None without six ranked backbones of known size, or where values are no shares.
+    None for fewer than six ranked backbones of known size, and for values that are not shares.
     """
     facts, ranking = facts_by_backbone(board.records), board.overall
     families: list[str] = []
@@ -179,10 +207,7 @@ def scaling(board: Board, name: str) -> Figure | None:
     if fit is None:
         return None
     figure, axes = _axes(6.3, 4.2)
-    for family in dict.fromkeys(families):
-        inside = np.array([other == family for other in families])
-        colour, marker = STYLE[family]
-        axes.scatter(x[inside], 100 * (1 - error[inside]), c=colour, marker=marker, label=family)
+    _scatter_families(axes, x, 100 * (1 - error), families)
     along = np.geomspace(x.min(), x.max(), 100)
     axes.plot(along, 100 * (1 - fit.law(along)), color="#888888", lw=1)
     _log_scale(axes, float(x.max() / x.min()))
@@ -313,7 +338,7 @@ def few_shot(board: Board) -> Figure | None:
 def shifts(board: Board) -> Figure | None:
     """Plot accuracy in distribution (`test`) and on each shifted set, one panel for each dataset.
 
-    Best backbones first; the test sets are no scale, so that no line connects them.
+    The best backbones come first. Test sets have no order, so no line connects the points.
     """
     panels = shift_panels(board)
     figure, grid, names = _panel_grid("Accuracy in distribution (test) and under shift", panels)
@@ -401,7 +426,7 @@ def _legend(figure: Figure, axes: Axes) -> None:
 
 
 def _set_title(figure: Figure, title: str, scope: str) -> None:
-    """Set the title, and below it what the figure is over."""
+    """Set the title, and below it the data that the figure covers."""
     figure.suptitle(f"{title}\n{scope}", fontsize=9)
 
 
@@ -439,7 +464,7 @@ def _axes(width_in: float, height_in: float) -> tuple[Figure, Axes]:
 
 
 def plain_text(text: str) -> str:
-    """Return text that matplotlib draws verbatim: no formula, one line, at most 40 characters."""
+    """Return text that matplotlib draws literally: no formula, one line, at most 40 characters."""
     short = visible(" ".join(text.split()))
     return (short if len(short) <= 40 else short[:39] + "…").replace("$", r"\$")
 
