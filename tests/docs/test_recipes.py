@@ -42,7 +42,7 @@ COUNTS = {
     "Several columns of classes": {"train": 32, "test": 8},
     "A column that says the fold": {"train": 24, "val": 8, "test": 8},
     "Train at one site, test at another": {"train": 16, "test": 4},
-    "Train on one condition, and see how far others fall behind": {
+    "Train on one condition, and measure the drop on others": {
         "train": 8,
         "test": 2,
         "google": 2,
