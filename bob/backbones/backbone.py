@@ -97,9 +97,9 @@ class Loaded:
     text: Callable[[], TextTower] | None = None
     """Loads the text tower; None where there is none."""
     notes: tuple[str, ...] = ()
-    """Choices that the loader made and that a user may want to make otherwise."""
+    """Choices of the loader that a user may want to change."""
     files: Mapping[str, Stamp] = field(default_factory=dict)
-    """Files that were read, by path, with their stamps before that."""
+    """Files that were read, by path, with their stamps from before the reading."""
 
 
 class Backbone:
@@ -130,7 +130,7 @@ class Backbone:
 
     @torch.inference_mode()
     def forward(self, crops: torch.Tensor, outputs: Sequence[Output]) -> dict[Output, torch.Tensor]:
-        """Return float32 tensors on the backbone's device, which may still be computing them."""
+        """Return float32 tensors on the backbone's device, which may still compute them."""
         pixels = self.normalisation.apply(crops.to(self.device, non_blocking=True))
         pixels = pixels.contiguous(memory_format=torch.channels_last)
         with self.in_precision():

@@ -38,7 +38,7 @@ FAST = "preprocessing"
 WARM_BATCH, MIN_BATCHES, MAX_BATCHES = 4, 2, 5
 """Images per batch, and least and most batches, of the speed measurement."""
 TIMED_SECONDS = 0.2
-"""Time after which it ends: by then, a disturbance of a moment has passed."""
+"""Seconds after which the speed measurement ends: short disturbances have passed by then."""
 
 
 def load_backbone(spec: BackboneSpec, device: str, precision: str, *, offline: bool) -> Backbone:
@@ -136,7 +136,7 @@ def require_planned_text(backbone: Backbone, planned: Card) -> None:
 
 
 def _difference(backbone: Backbone, planned: Card) -> str | None:
-    """Return in which respect a loaded backbone differs from a card; None if in none."""
+    """Return in which fact a loaded backbone differs from a card; None if they agree."""
     if tensor_hash(backbone.module.state_dict()) != planned.weights_hash:
         return "has other weights"
     if backbone.forward_facts() != planned.forward:
@@ -245,7 +245,7 @@ def _peak_mib(backbone: Backbone, weights_mib: float) -> float | None:
 
 
 def _seconds_per_image(backbone: Backbone) -> float:
-    """Return the time of the fastest of a few batches: others may be slowed by other processes."""
+    """Return the time of the fastest of a few batches: other processes may slow down the rest."""
     crops = _blank(backbone, WARM_BATCH)
     seconds: list[float] = []
     while len(seconds) < MIN_BATCHES or (

@@ -1,4 +1,4 @@
-"""What is known of a backbone, as plain data that every process can read."""
+"""The measured facts of a backbone, as plain data that every process can read."""
 
 from typing import Any
 
@@ -41,7 +41,7 @@ class Card(Closed):
 
 
 class MissingOutput(Closed):
-    """That a backbone lacks an output, as found when it was first loaded on this machine.
+    """The fact that a backbone lacks an output, found when it was first loaded on this machine.
 
     It is stored in place of a card, so that planning need not load the backbone again.
     """

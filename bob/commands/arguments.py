@@ -1,4 +1,4 @@
-"""Values that commands make of the same flags."""
+"""Values that several commands derive from the same flags."""
 
 import argparse
 import os

@@ -13,7 +13,7 @@ from bob.heads.saved_probe import read_probe
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write what is asked for; ConfigError where nothing is, or where it would not work."""
+    """Write the requested files; ConfigError if none is requested, or if one would not work."""
     if arguments.onnx is None and arguments.python is None:
         raise ConfigError("give --onnx FILE or --python FILE, or both.")
     if arguments.python is not None and arguments.python.suffix != ".py":

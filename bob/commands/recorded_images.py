@@ -16,7 +16,7 @@ from bob.registry import load_registry
 
 
 def view_of(terminal: Terminal, record: Record, arguments: argparse.Namespace) -> View:
-    """Return the record with its images and stored features; a note says why there are none."""
+    """Return the record with its images and stored features; without any, a note says why."""
     cache = arguments.cache_dir or default_cache()
     dataset = None
     try:

@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 def _recompute(
     recorded: Record, arguments: argparse.Namespace, scratch: Path, terminal: Terminal
 ) -> Record:
-    """Return the record that the same inputs give now. Everything is stored in `scratch`."""
+    """Compute the record of the same inputs again. Everything is stored in `scratch`."""
     plan, workspace = _plan(recorded, arguments, scratch)
     if missing := [skip.reason for skip in plan.skipped]:
         raise ConfigError("\n".join(missing))

@@ -58,9 +58,9 @@ from bob.registry import choose_backbones, choose_datasets, load_registry, selec
 SLURM_ARRAY = "SLURM_ARRAY_TASK_ID"
 """The variable that SLURM sets in each task of an array."""
 SKIPS_LISTED = 3
-"""Number of skips for similar reasons up to which each is printed on a line of its own."""
+"""Most skips for similar reasons that are printed on a line each; more share one line."""
 _NAMES = re.compile(r"'[^']*'|\([^)]*\)|https?://\S+")
-"""Names and addresses, by which similar reasons differ."""
+"""Names and addresses, which are ignored when reasons are compared."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -145,7 +145,7 @@ def _print_result(
 def _make_plan(
     arguments: argparse.Namespace, terminal: Terminal, cluster: ModuleType | None
 ) -> tuple[Plan, Workspace, Engine]:
-    """Plan what the arguments ask for."""
+    """Make the plan of the arguments, with its workspace and its engine."""
     request = make_request(arguments, cluster)
     if arguments.race:
         request = race.raceable(request, terminal)
@@ -245,7 +245,7 @@ def _machine(
 
 
 def _without_downloads(report: Callable[[str], None], request: Request) -> Request:
-    """Return the request without what a run would have to download, and print what that is."""
+    """Return the request without entries that need a download, and report their names."""
     here = [
         chosen for chosen in request.backbones if backbone_unavailable_reason(chosen.spec) is None
     ]
@@ -279,7 +279,7 @@ def _not_applicable(plan: Plan) -> list[str]:
 
 
 def _require_cells(plan: Plan) -> None:
-    """Raise NotApplicableError where nothing was asked for that could be scored."""
+    """Raise NotApplicableError if no requested task applies to a dataset."""
     if plan.unsuited and not plan.skipped and not any(plan.all_cells()):
         raise NotApplicableError("no task applies to the datasets; see the reasons above.")
 

@@ -1,4 +1,4 @@
-"""What a plan will roughly take: images, time, disk."""
+"""Estimate of the images, time and disk space that a plan takes."""
 
 import math
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from bob.specs import Output
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a plan will roughly take."""
+    """Estimated work and size of a plan."""
 
     work: Work
     rows: int
-    """Features to compute, of all backbones and outputs; those of maps are not stored."""
+    """Rows of features to compute, over all backbones and outputs; feature maps are not stored."""
     disk_bytes: int
 
 
@@ -62,7 +62,7 @@ def _row_bytes(plan: Plan, workspace: Workspace, forward: Forward, output: str) 
 
 
 def _images_left(plan: Plan, workspace: Workspace, image_pass: Pass, forward: Forward) -> int:
-    """Return the images that a forward has to embed, by the names of stored shards alone."""
+    """Return the number of images that a forward still has to embed, from the shards' names."""
     if plan.settings.fresh:
         return image_pass.count
     store, spec = workspace.places.features(), plan.backbones[forward.backbone]

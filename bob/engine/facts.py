@@ -1,4 +1,4 @@
-"""What records say of backbones, tasks, datasets and costs."""
+"""Facts about backbones, tasks, datasets and costs, as records state them."""
 
 from collections.abc import Collection, Iterable, Mapping
 
@@ -103,7 +103,7 @@ def cost_of(efforts: Iterable[Effort], probe_seconds: float, device: str) -> Cos
 
 
 def _threads() -> int:
-    """Return the threads of this process that scores."""
+    """Return the number of threads with which this process scores."""
     import torch
 
     return torch.get_num_threads()

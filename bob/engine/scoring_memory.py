@@ -6,7 +6,7 @@ from bob.plan import Workspace
 SCORE_COPIES = 3
 """Copies of the features that a probe holds: as read, as one array, as the solver needs them."""
 SMALL_BYTES = 2**26
-"""Memory that is not asked for: every process has it."""
+"""Memory that need not be requested: every process has it."""
 
 
 def unit_memory(unit: Unit, workspace: Workspace, losses: int = 0) -> int:

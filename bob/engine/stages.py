@@ -7,7 +7,7 @@ from bob.engine.work import decode_seconds
 from bob.plan import Plan
 
 EARLY_SECONDS = 10.0
-"""Time that the first stage's forward passes may take, those of its fastest backbone aside."""
+"""Longest time of the first stage's forward passes, without those of its fastest backbone."""
 DECODE_SHARE = 0.05
 """Largest share of the later forward passes' time that decoding images twice may take."""
 

@@ -1,4 +1,4 @@
-"""What is done for a process that is gone: others need not wait until its leases are stale."""
+"""Removal of the leases of a process that has ended, before they become stale by themselves."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -42,7 +42,7 @@ class Unit(Closed):
 
     @cached_property
     def id(self) -> str:
-        """The digest of what the unit does."""
+        """Digest of the work of the unit."""
         plan = self.plan
         work: list[Any] = [
             self.kind,
@@ -66,7 +66,7 @@ class Unit(Closed):
 
     @property
     def name(self) -> str:
-        """The unit as a person reads it."""
+        """The unit as readable text."""
         if self.kind == "embed":
             part = f" (spans {self.spans[0]} to {self.spans[1] - 1})" if self.spans else ""
             passes = [
@@ -100,7 +100,7 @@ class Unit(Closed):
 
 
 class Done(Closed):
-    """What a worker reports of a unit."""
+    """Report of a worker on one unit."""
 
     records: tuple[Record, ...] = ()
     """Of the unit's cells, stored."""

@@ -1,4 +1,4 @@
-"""What a run has to do, and how long that takes where nothing was measured."""
+"""The work of a run, and nominal times for what was not measured."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ PROBE_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Work:
-    """What is to be done in a run, and how fast it is expected to be."""
+    """Images to decode and embed and cells to score in a run, with expected speeds."""
 
     images: Mapping[tuple[str, str, str], int]
     """Dataset, split and backbone → images to embed."""

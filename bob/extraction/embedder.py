@@ -22,7 +22,7 @@ from bob.features.shard import Effort
 from bob.specs import Output
 
 MAX_TUNINGS = 5
-"""How often a backbone is tuned on a machine that is never quiet."""
+"""Most attempts to tune a backbone on a machine that is never idle."""
 STREAMED = {"openvino"}
 """Runtimes that run each batch on one thread. In others all threads share a batch and wait for each
 other, so that a thread that decodes on one core delays them all."""

@@ -15,7 +15,7 @@ def bad_images_message(reasons: Sequence[str]) -> str:
 
 
 def changed_images_message(reasons: Sequence[str]) -> str:
-    """Return one message for all images that are not those that were planned."""
+    """Return one message for all images whose content has changed since the plan was made."""
     verb = "was" if len(reasons) == 1 else "were"
     return f"{_count(reasons)} {verb} changed during the run:{_listed(reasons)}"
 

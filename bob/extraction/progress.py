@@ -1,4 +1,4 @@
-"""What a pass reports while it works."""
+"""Progress of a pass, as its listeners receive it."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -23,7 +23,7 @@ class ProgressListener(Protocol):
         """Another process is computing the same features."""
 
     def stage(self, name: str, subject: str) -> None:
-        """Something begins: `loading`, `tuning` or `embedding` a backbone, or `scoring` a cell."""
+        """A stage begins: `loading`, `tuning` or `embedding` a backbone, or `scoring` a cell."""
 
     def forwarded(self, backbone: str, images: int, seconds: float) -> None:
         """One backbone has embedded more images."""

@@ -1,4 +1,4 @@
-"""Short forms of what records may hold at any length, for tables and the page.
+"""Short forms of record fields that may have any length, for tables and the page.
 
 Ordinary records are far below these limits. A record that is not stays complete on disk, and
 `bob-bench show` prints it.

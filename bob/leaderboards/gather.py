@@ -37,7 +37,7 @@ class GatheredRecords:
     arrays: Callable[[Record], Arrays]
     """Reads the arrays of a record's headline outcome; empty for published results."""
     notes: tuple[str, ...]
-    """Notes about published tables, and about similarities that cannot be read."""
+    """Notes about published tables, and about unreadable similarities."""
     conflicts: tuple[str, ...]
     """Records of one key with different values; see `bob.leaderboards.merge`."""
     damaged: tuple[str, ...]
@@ -85,7 +85,7 @@ class GatheredRecords:
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """Messages about what is damaged, in records and in the arrays that were read so far."""
+        """Messages about damaged records, and about damaged arrays among those read so far."""
         return (*self.damaged, *self.damaged_arrays)
 
 

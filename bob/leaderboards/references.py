@@ -1,5 +1,5 @@
-"""What stands beside the scores of backbones and is never ranked: the majority class, chance, and
-several backbones that were fused.
+"""Rows that are shown beside the backbones and never ranked: the majority class, chance and
+fusions of several backbones.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,7 +12,7 @@ from bob.records.record import Record
 
 @dataclass(frozen=True)
 class ReferenceRow:
-    """A row of a task's table that no single backbone produced."""
+    """A row of a task's table that does not belong to a single backbone."""
 
     name: str
     values: dict[BoardColumn, float]

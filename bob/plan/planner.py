@@ -1,4 +1,4 @@
-"""From a request to a plan, without reading images or loading backbones known already."""
+"""From a request to a plan, without decoding images or loading backbones that have a card."""
 
 import contextlib
 from collections.abc import Mapping, Sequence
@@ -57,10 +57,10 @@ def make_workspace(request: Request) -> Workspace:
 
 
 def make_plan(request: Request, workspace: Workspace | None = None) -> Plan:
-    """Return the cells to score and those that are done, and the passes that they need.
+    """Return the plan of a request: cells to score, cells that are done, and the passes needed.
 
-    What is unavailable is skipped with its reason, what does not work fails with its own.
-    DatasetError where no dataset works.
+    Unavailable backbones and datasets are skipped with a reason; broken ones make failed cells.
+    DatasetError if no dataset can be read.
     """
     return _Planner(request, workspace or make_workspace(request)).plan()
 
@@ -74,7 +74,7 @@ class _Availability:
     skipped: list[Skip] = field(default_factory=list)
     too_large: list[str] = field(default_factory=list)
     broken: dict[str, str] = field(default_factory=dict)
-    """Name of a backbone or dataset that is here and does not work → the reason."""
+    """Name of a backbone or dataset that is on this machine and does not work → the reason."""
 
     def has(self, backbone: BackboneSpec, dataset: str) -> bool:
         """Whether a cell of both can be computed here."""
@@ -105,7 +105,7 @@ class _Planner:
         self.passes = _Passes(workspace, self.backbones)
 
     def plan(self) -> Plan:
-        available = self._look_around()
+        available = self._find_available()
         for task in self.request.tasks:
             for dataset in self.request.datasets[task.name]:
                 for backbone in self.request.backbones:
@@ -133,18 +133,18 @@ class _Planner:
         )
 
     def _runtimes(self, passes: Sequence[Pass]) -> dict[str, dict[str, RuntimeChoice]]:
-        """Return the runtimes to state: none where other machines embed, which are unknown here."""
+        """Return the runtimes to state; none if other machines embed, whose devices are unknown."""
         if self.workspace.machine.is_remote:
             return {}
         from bob.plan.runtimes import stated_runtimes  # loads PyTorch
 
         return stated_runtimes(passes, self.backbones, self.workspace)
 
-    def _look_around(self) -> _Availability:
-        """Find out which backbones and datasets are here and work."""
+    def _find_available(self) -> _Availability:
+        """Check which backbones and datasets are on this machine and work."""
         available = _Availability()
         for chosen in self.request.backbones:
-            self._look_at_backbone(chosen.spec, chosen.exact, available)
+            self._check_backbone(chosen.spec, chosen.exact, available)
         selected = {
             chosen.spec.name: chosen
             for of_task in self.request.datasets.values()
@@ -166,7 +166,7 @@ class _Planner:
                 raise DatasetError("\n".join(broken))
         return available
 
-    def _look_at_backbone(self, spec: BackboneSpec, exact: bool, available: _Availability) -> None:
+    def _check_backbone(self, spec: BackboneSpec, exact: bool, available: _Availability) -> None:
         if self._is_too_large(spec.params):
             available.too_large.append(spec.name)
             return
@@ -193,7 +193,7 @@ class _Planner:
         backbone: BackboneSpec,
         available: _Availability,
     ) -> None:
-        """Put one cell where it belongs, or nowhere if its backbone or dataset is skipped."""
+        """Add one cell to its list of the plan; none if its backbone or dataset is skipped."""
         broken = available.broken.get(backbone.name) or available.broken.get(dataset.name)
         if broken:
             self.failed.append(self._unscored(task, dataset, backbone, broken))
@@ -224,7 +224,7 @@ class _Planner:
     def _unscored(
         self, task: TaskSpec, dataset: DatasetSpec, backbone: BackboneSpec, reason: str
     ) -> Unscored:
-        """Return a cell without scores, whose backbone the plan then names."""
+        """Return a cell without scores, and add its backbone to the plan."""
         self.backbones[backbone.name] = backbone
         key = digest(["no scores", plain(backbone), plain(task), dataset.name])
         cell = Cell(backbone=backbone.name, task=task.name, dataset=dataset.name, key=key)
@@ -245,7 +245,7 @@ class _Planner:
         )
 
     def _is_done(self, cell: Cell, task: TaskSpec) -> bool:
-        """Whether a cell has its record, with all scores; records that lack some are counted."""
+        """Whether a cell has a record with all scores; count records that lack some."""
         settings = self.request.settings
         record = None if settings.fresh else finished_record(self.records, cell, settings)
         if record is None:
@@ -261,9 +261,10 @@ class _Planner:
 
 
 def specs_to_check(request: Request, workspace: Workspace) -> list[BackboneSpec]:
-    """Return the backbones of a request and the variants of them whose cards a plan reads.
+    """Return the backbones of a request, and their variants whose cards a plan reads.
 
-    Datasets of one kind ask for the same variants; one that asks for others is noticed later.
+    Datasets of one kind usually need the same variants, so that the first one of each kind stands
+    for all; cards of other variants are made when they are needed.
     """
     specs = {chosen.spec: None for chosen in request.backbones}
     seen: set[tuple[str, str]] = set()
@@ -281,9 +282,9 @@ def specs_to_check(request: Request, workspace: Workspace) -> list[BackboneSpec]
 
 
 def finished_record(records: RecordStore, cell: Cell, settings: RunSettings) -> Record | None:
-    """Return the record of a scored cell; None if its scores cannot be right.
+    """Return the record of a scored cell; None if there is none, or if its scores cannot be right.
 
-    It is of all images, unless unreadable ones may be left out.
+    A record without some unreadable images counts only if the settings allow leaving them out.
     """
     record = records.find(cell.task, cell.dataset, cell.backbone, cell.key)
     if record is None or record.status != "ok" or score_problem(record):
@@ -324,9 +325,9 @@ class _Passes:
                 self._add_images(dataset, need, key)
 
     def add_leftovers(self, dataset: str, needs: Needs) -> None:
-        """Add the temporary arrays that a finished cell's runs did not remove.
+        """Add the temporary arrays that the runs of a finished cell have left behind.
 
-        They could not while another process read them, or were killed.
+        Such a run was killed, or another process was reading the arrays.
         """
         store = self.workspace.places.features()
         for need in needs:
@@ -336,7 +337,7 @@ class _Passes:
                     self._add_temporary(dataset, need, ())
 
     def _add_temporary(self, dataset: str, need: StatisticsNeed, needs: Needs) -> None:
-        """Add statistics with temporary arrays, and those of a cell's `needs` that read them."""
+        """Add statistics with temporary arrays, and the statistics in `needs` that read them."""
         statistics = self._statistics(dataset, need)
         readers = [
             self._statistics(dataset, other)
@@ -355,14 +356,14 @@ class _Passes:
         )
 
     def temporary(self) -> tuple[TemporaryOutput, ...]:
-        """Return the statistics with temporary arrays of open cells, and those left over."""
+        """Return the statistics with temporary arrays: of open cells, and of earlier runs."""
         return tuple(self._temporary.values())
 
     def passes(self) -> tuple[Pass, ...]:
         """Return the passes in the order in which cells asked for them."""
         return tuple(
-            made.model_copy(update={"forwards": tuple(self._forwards[group].values())})
-            for group, made in self._groups.items()
+            image_pass.model_copy(update={"forwards": tuple(self._forwards[group].values())})
+            for group, image_pass in self._groups.items()
         )
 
     def _add_images(self, dataset: str, need: Need, key: str) -> None:
@@ -401,7 +402,7 @@ class _Passes:
     def _name(self, backbone: BackboneSpec) -> str:
         """Return the name of a backbone's forward pass in the plan.
 
-        A variant of an entry that takes another forward pass has a name of its own.
+        A variant whose forward pass differs from that of its entry gets another name.
         """
         entry = self.backbones.get(backbone.name)
         if entry is not None and entry.forward == backbone.forward:
@@ -412,7 +413,7 @@ class _Passes:
 
 
 def statistics_need(spec: BackboneSpec, statistics: StatisticsOutput) -> StatisticsNeed:
-    """Return the need that a plan states as plain data."""
+    """Return the need of statistics that a plan states as plain data."""
     facts = statistics.accumulator
     settings = tuple(sorted(facts["settings"].items()))
     return StatisticsNeed(

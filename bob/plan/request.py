@@ -1,4 +1,4 @@
-"""What a run was asked for, with names resolved in the registries."""
+"""The request of a run, with names resolved in the registries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from bob.specs.yaml import Closed
 
 
 class RunSettings(Closed):
-    """Settings that decide which features and records a run makes; part of every plan."""
+    """Settings on which features and records depend; part of every plan."""
 
     precision: Literal["float32", "tf32", "bfloat16", "float16"] = "float32"
     preprocessing: Literal["exact", "fast"] = "exact"
@@ -75,9 +75,9 @@ class Machine:
     """Stop at the first cell that fails."""
 
     scoring_device: str | None = None
-    """Device of protocols; None is the one that embeds."""
+    """Device on which tasks are solved; None is the device that embeds."""
     is_remote: bool = False
-    """Whether other machines compute, whose devices this process cannot ask."""
+    """Whether other machines compute, whose devices are unknown to this process."""
 
     @property
     def device(self) -> str:
@@ -91,14 +91,14 @@ class Machine:
 
 @dataclass(frozen=True)
 class Request:
-    """What to run, with which settings, where and how."""
+    """Backbones, tasks and datasets to run, with settings, folders and the machine."""
 
     backbones: Sequence[Selected[BackboneSpec]]
     tasks: Sequence[TaskSpec]
     datasets: Mapping[str, Sequence[Selected[DatasetSpec]]]
     """Task name → its datasets."""
     entries: Mapping[str, DatasetSpec]
-    """Every registered dataset, for those that refer to others."""
+    """Every registered dataset: entries may refer to others."""
     places: Places
     settings: RunSettings = field(default_factory=RunSettings)
     machine: Machine = field(default_factory=Machine)

@@ -1,4 +1,4 @@
-"""What a run is asked to do: backbones and datasets, by name or by path."""
+"""The backbones and datasets of a run, by name or by path."""
 
 import itertools
 from collections.abc import Mapping, Sequence

@@ -19,7 +19,7 @@ def csv_text(frame: pd.DataFrame) -> str:
 
 
 def without_formulas(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return a frame whose text, column names included, is none that spreadsheets calculate."""
+    """Return a frame in which spreadsheets take no text, column names included, for a formula."""
     changed = {
         str(name): [
             spreadsheet_text(value) if isinstance(value, str) else value for value in column

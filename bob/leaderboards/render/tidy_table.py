@@ -99,9 +99,9 @@ bad_images: number of unreadable images that were excluded.
 external: table that a published result was read from.
 fused: the backbones of a fusion, whose costs are sums; empty for single ones.
 
-An empty value means that there is none: see undefined, status and reason. These columns are
-followed by the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ...; empty
-if a score has no such facet.
+An empty field is a missing value: see undefined, status and reason. These columns are followed by
+the facets of the scores, one column each: facet_k, facet_shots, facet_shift, ...; empty if a score
+has no such facet.
 """
 
 RECORDS_AT_A_TIME = 2048
@@ -175,7 +175,7 @@ def tidy(source: Board | Iterable[Record]) -> pd.DataFrame:
 
 
 def tidy_table(source: Board | Iterable[Record]) -> TidyTable:
-    """Return the table of which `tidy` is the frame."""
+    """Return the table whose frame `tidy` returns."""
     board = as_board(source)
     records = _shown(board)
     return _table(records, _facet_types(records), board.verdicts)
@@ -193,7 +193,7 @@ def tidy_csv(source: Board | Iterable[Record]) -> Iterator[str]:
 
 
 def _shown(board: Board) -> tuple[Record, ...]:
-    """Return the records that have rows: single backbones, then fusions."""
+    """Return the records of the table: single backbones, then fusions."""
     return (*board.records, *board.fused)
 
 
@@ -294,12 +294,12 @@ def _facet_types(records: Iterable[Record]) -> dict[str, str]:
 
 def _record_rows(records: Iterable[Record]) -> Iterator[dict[str, Any]]:
     """Yield the columns of each record; facts that records share are converted once."""
-    made: dict[str, tuple[BackboneFacts | None, dict[str, Any]]] = {}
+    converted: dict[str, tuple[BackboneFacts | None, dict[str, Any]]] = {}
     for record in records:
-        facts, columns = made.get(record.backbone_name, (None, {}))
+        facts, columns = converted.get(record.backbone_name, (None, {}))
         if facts is not record.backbone:
             columns = _backbone_columns(record.backbone)
-            made[record.backbone_name] = record.backbone, columns
+            converted[record.backbone_name] = record.backbone, columns
         yield _record_columns(record) | columns | _dataset_columns(record) | _cost_columns(record)
 
 
@@ -320,7 +320,7 @@ def _score_order(record: Record) -> Callable[[Score], tuple[int, int, str, int]]
 
 @functools.cache
 def _metric_place(score: str, metrics: tuple[str, ...]) -> int:
-    """Return the place of the metric that a score's name starts with; the end for none."""
+    """Return the index of the metric that a score's name starts with; `len(metrics)` if none."""
     bases = [name for name in metrics if score == name or score.startswith(name + "_")]
     return metrics.index(max(bases, key=len)) if bases else len(metrics)
 
