@@ -128,7 +128,7 @@ def _of_folder(place: Path, architecture: str | None, common: Values) -> Iterato
     if file is None:
         raise ConfigError(f"{str(place)!r}: has no weights; looked for {', '.join(WEIGHT_FILES)}.")
     weights = {"weights": {"file": str(file.absolute())}}
-    if named := config.get("model_type"):
+    if named := _vision_type(config):
         yield {**common, "loader": "transformers", "architecture": architecture or named, **weights}
     elif named := config.get("architecture"):  # of timm's save_for_hf
         keys = {"input_size", "crop_pct", "crop_mode", "interpolation", "mean", "std"}
@@ -159,9 +159,16 @@ def _config(place: Path) -> Values:
     return config
 
 
+def _vision_type(config: Values) -> str | None:
+    """Return transformers' type of the model, or of the vision model of an image-text model."""
+    part = config.get("vision_config")
+    of_images = part.get("model_type") if isinstance(part, dict) else None
+    return of_images or config.get("model_type")
+
+
 def _named(config: Values) -> str | None:
     """Return the network that a config names, of transformers or of timm."""
-    return config.get("model_type") or config.get("architecture")
+    return _vision_type(config) or config.get("architecture")
 
 
 def _averaged_first(layouts: list[CheckpointLayout], notes: list[str]) -> list[CheckpointLayout]:

@@ -147,6 +147,24 @@ def test_a_folder_of_save_pretrained_is_read_by_transformers(tmp_path: Path, bob
     assert code != OK and message in " ".join((out + err).split())
 
 
+def test_the_vision_model_of_an_image_text_model_is_read(tmp_path: Path, bob: Bob) -> None:
+    transformers = pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vision = {**sizes, "intermediate_size": 16, "image_size": 32, "patch_size": 16}
+    config = transformers.CLIPConfig(vision_config=vision, text_config=sizes)
+    transformers.CLIPModel(config).save_pretrained(tmp_path / "clip")
+    processor = transformers.ViTImageProcessor(size={"height": 32, "width": 32})
+    processor.save_pretrained(tmp_path / "clip")
+    code, out, err = bob("doctor", tmp_path / "clip", "--to", tmp_path / "mine.yaml")
+    assert code == OK, out + err
+    (entry,) = yaml.safe_load((tmp_path / "mine.yaml").read_text()).values()
+    assert (entry["architecture"], entry["output"], entry["width"]) == (
+        "clip_vision_model",
+        "cls",
+        16,
+    )
+
+
 def test_a_second_entry_is_added_and_a_repeated_name_refused(tmp_path: Path, bob: Bob) -> None:
     save_file(timm_state(), tmp_path / "a.safetensors")
     words = ("doctor", tmp_path / "a.safetensors", "--architecture", SMALL)

@@ -5,6 +5,7 @@ Such a folder contains `config.json`, the weights and, often, `preprocessor_conf
 agree with the repository's own. No code of the repository is run.
 """
 
+import copy
 import inspect
 import json
 from collections.abc import Collection, Iterator
@@ -40,6 +41,8 @@ from bob.io.stamps import stamps
 from bob.specs import BackboneSpec
 
 CONFIG = "config.json"
+POOLER = "pooler"
+"""Name of modules behind the last hidden states, which are no part of the backbone."""
 PREPROCESSORS = ("preprocessor_config.json", "processor_config.json")
 """Files that may state the preprocessing."""
 
@@ -129,19 +132,61 @@ def _loaded(
     spec: BackboneSpec, library: Any, model: Any, preprocessing: Combined, positions: Resampling
 ) -> Loaded:
     assert preprocessing.geometry and preprocessing.normalisation
+    final_norm = _final_norm(library, model.config, preprocessing.geometry)
     module = TransformersFeatures(
         model,
         spec.name,
         is_bgr=preprocessing.is_bgr,
         interpolates=bool(positions.tensors) and _interpolates_on_request(model),
+        final_norm=final_norm,
     )
+    facts = {
+        **positions.facts(),
+        **({"channels": "BGR"} if preprocessing.is_bgr else {}),
+        **({"final_norm": final_norm} if final_norm else {}),
+    }
     return Loaded(
         module,
         preprocessing.geometry,
         preprocessing.normalisation,
         f"transformers {library.__version__}",
-        {**positions.facts(), **({"channels": "BGR"} if preprocessing.is_bgr else {})},
+        facts,
     )
+
+
+def _final_norm(library: Any, config: Any, geometry: Geometry) -> str | None:
+    """Return the path of the last norm if it is applied to single rows (B, D) alone.
+
+    It is found on an outline of the model, in the order in which its modules are called. A norm in
+    a pooler is one of the head.
+    """
+    called: dict[str, int] = {}
+
+    def note(path: str) -> Any:
+        return lambda module, args: called.update({path: args[0].ndim})
+
+    try:
+        model = _outline_model(library, config)
+        for path, module in model.named_modules():
+            if type(module).__name__.endswith("Norm") and POOLER not in path.split("."):
+                module.register_forward_pre_hook(note(path))
+        features = TransformersFeatures(
+            model, "outline", interpolates=_interpolates_on_request(model)
+        )
+        with torch.inference_mode():
+            size = (geometry.height_px, geometry.width_px)
+            features.states(torch.zeros(1, 3, *size, device="meta"))
+    except Exception:  # what an outline cannot run is checked when the backbone runs
+        return None
+    rows_alone = [path for path, dimensions in called.items() if dimensions == 2]
+    return rows_alone[-1] if rows_alone and rows_alone[-1] == [*called][-1] else None
+
+
+def _outline_model(library: Any, config: Any) -> Any:
+    """Return the model without its pooler and weights, which takes neither memory nor time."""
+    return _on_meta(
+        lambda config: _without_pooler(library.AutoModel.from_config, config), copy.deepcopy(config)
+    ).eval()
 
 
 # --- the library and the repository's configuration
@@ -200,6 +245,7 @@ def _read_config(spec: BackboneSpec, library: Any, folder: Path) -> Configuratio
         ) from error
     if model_type in library.models.auto.configuration_auto.CONFIG_MAPPING_NAMES:
         declared = library.AutoConfig.for_model(**values)
+        _require_vision(spec, declared)
         for config in (declared, getattr(declared, "vision_config", None)):
             if getattr(config, "model_type", None) == spec.architecture:
                 return Configuration(config, declared, names)
@@ -207,6 +253,16 @@ def _read_config(spec: BackboneSpec, library: Any, folder: Path) -> Configuratio
         f"backbone {spec.name!r}: architecture is {spec.architecture!r}; "
         f"{CONFIG} says {model_type!r}."
     )
+
+
+def _require_vision(spec: BackboneSpec, declared: Any) -> None:
+    """Raise BackboneError where the architecture is that of an image-text model as a whole."""
+    part = getattr(getattr(declared, "vision_config", None), "model_type", None)
+    if part and declared.model_type == spec.architecture:
+        raise BackboneError(
+            f"backbone {spec.name!r}: {spec.architecture!r} is a model of images and texts. Write "
+            f"in the entry: architecture: {part}."
+        )
 
 
 def _option_faults(spec: BackboneSpec, config: Any) -> Iterator[Fault]:
@@ -356,15 +412,13 @@ def _output_faults(
     side = height_width(spec.preprocessing.input_px or getattr(config, "image_size", None) or 224)
     size = (geometry.height_px, geometry.width_px) if geometry else side
     try:
-        model = _on_meta(
-            lambda config: _without_pooler(library.AutoModel.from_config, config), config
-        ).eval()
+        model = _outline_model(library, config)
         module = TransformersFeatures(
             model, spec.name, interpolates=_interpolates_on_request(model)
         )
         with torch.inference_mode():
             x = torch.zeros(1, 3, *size, device="meta")
-            states = model(pixel_values=x, **module.options).last_hidden_state
+            states = module.states(x)
         available, kind = module.available(states, size)
     except Exception:  # what an outline cannot run is checked when the backbone runs
         return

@@ -21,6 +21,8 @@ KEY_PROJECTIONS = ("k_proj", "key")
 """Names of the projection of keys in the library's models."""
 INTERPOLATE = "interpolate_pos_encoding"
 """Argument with which some models resample their position embedding, which else they do not."""
+MASK_RATIO, NOISE = "mask_ratio", "noise"
+"""The share of patches that a masked autoencoder leaves out, and the argument that orders them."""
 
 
 class TransformersFeatures(nn.Module):
@@ -28,17 +30,32 @@ class TransformersFeatures(nn.Module):
 
     Of tokens (B, N, D), `cls` is the first and the patches are the last (H / patch) x (W / patch),
     so that register tokens are excluded. Of feature maps (B, D, H, W), `default` is the mean over
-    positions. Intermediate layers are not offered: whether the final norm applies to them differs
-    between model types. `keys` are those of the patch tokens in the last attention, as its
-    projection gives them: before their rotation, where there is any.
+    positions. Some models apply their final norm to the row that their classifier reads and not to
+    the hidden states (CLIP to the class token, ConvNeXt to the mean): here it is applied to all
+    tokens, and to the mean. A masked autoencoder sees all patches, in their order. Intermediate
+    layers are not offered: whether the final norm applies to them differs between model types.
+    `keys` are those of the patch tokens in the last attention, as its projection gives them: before
+    their rotation, where there is any.
     """
 
     def __init__(
-        self, model: nn.Module, name: str, *, is_bgr: bool = False, interpolates: bool = False
+        self,
+        model: nn.Module,
+        name: str,
+        *,
+        is_bgr: bool = False,
+        interpolates: bool = False,
+        final_norm: str | None = None,
     ) -> None:
         super().__init__()
         self.model: Any = model
         self.name = name
+        self.final_norm = final_norm
+        """Path of the norm that the model applies to what its classifier reads alone."""
+        config: Any = self.model.config
+        self.is_masked = getattr(config, MASK_RATIO, None) is not None
+        if self.is_masked:
+            config.mask_ratio = 0.0
         self.is_bgr = is_bgr
         """Whether the model sees the channels as blue, green, red."""
         self.options = {INTERPOLATE: True} if interpolates else {}
@@ -56,7 +73,7 @@ class TransformersFeatures(nn.Module):
             lambda _module, _inputs, result: keys.append(result)
         )
         try:
-            states = self.model(pixel_values=pixels, **self.options).last_hidden_state
+            states = self.states(pixels)
         finally:
             if handle:
                 handle.remove()
@@ -76,6 +93,22 @@ class TransformersFeatures(nn.Module):
             else self._from_tokens(states, output, x.shape[-2:])
             for output in outputs
         }
+
+    def states(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return the last hidden states: tokens (B, N, D) after the final norm, or maps."""
+        options: dict[str, Any] = dict(self.options)
+        if self.is_masked:
+            height, width = self._grid(pixels.shape[-2:])
+            in_order = torch.arange(height * width, device=pixels.device, dtype=pixels.dtype)
+            options[NOISE] = in_order.expand(len(pixels), -1)
+        states: torch.Tensor = self.model(pixel_values=pixels, **options).last_hidden_state
+        return states if states.ndim == 4 else self._normed(states)
+
+    def _normed(self, rows: torch.Tensor) -> torch.Tensor:
+        if self.final_norm is None:
+            return rows
+        normed: torch.Tensor = self.model.get_submodule(self.final_norm)(rows)
+        return normed
 
     def _key_projection(self) -> nn.Module | None:
         """Return the projection of keys of the last of the numbered layers; None without one.
@@ -104,12 +137,19 @@ class TransformersFeatures(nn.Module):
         return without_class, "a model without a class token"
 
     def _grid(self, size_px: Sequence[int]) -> tuple[int, int]:
-        """Return the number of patches along height and width."""
+        """Return the number of patches along height and width; OutputError without patches."""
+        if getattr(self.model.config, "patch_size", None) is None:
+            raise OutputError(
+                f"backbone {self.name!r}: its tokens are no patches of one size, so that none can "
+                "be read. Is it in timm, with loader timm?"
+            )
         patch_px = height_width(self.model.config.patch_size)
         return size_px[0] // patch_px[0], size_px[1] // patch_px[1]
 
     def _from_map(self, states: torch.Tensor, output: Output) -> torch.Tensor:
-        return states.permute(0, 2, 3, 1) if output.is_grid else states.mean(dim=(2, 3))
+        if output.is_grid:
+            return states.permute(0, 2, 3, 1)
+        return self._normed(states.mean(dim=(2, 3)))
 
     def _from_tokens(
         self, states: torch.Tensor, output: Output, size_px: Sequence[int]

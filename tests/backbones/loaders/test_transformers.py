@@ -17,8 +17,13 @@ from transformers import (
     AutoModel,
     CLIPConfig,
     CLIPModel,
+    ConvNextConfig,
+    ConvNextForImageClassification,
     ViTConfig,
     ViTForImageClassification,
+    ViTMAEConfig,
+    ViTMAEModel,
+    ViTModel,
 )
 
 from bob.backbones.loaders.load import outline
@@ -521,10 +526,51 @@ def test_an_image_text_model_is_read_by_its_vision_model(tmp_path):
     backbone = load(entry_of("clip_vision_model", tmp_path / "model.safetensors"))
     with torch.inference_mode():
         pixels = backbone.normalisation.apply(CROPS)
-        tokens = model.vision_model(pixel_values=pixels).last_hidden_state
-    np.testing.assert_allclose(embed(backbone, CROPS, "cls"), tokens[:, 0], atol=1e-5)
+        read = model.vision_model(pixel_values=pixels)
+        norm = model.vision_model.post_layernorm
+        patches = torch.nn.functional.layer_norm(
+            read.last_hidden_state[:, 1:], (16,), norm.weight, norm.bias, norm.eps
+        )
+    np.testing.assert_allclose(embed(backbone, CROPS, "cls"), read.pooler_output, atol=1e-5)
+    np.testing.assert_allclose(embed(backbone, CROPS, "mean_patch"), patches.mean(1), atol=1e-5)
     (note,) = backbone.notes
     assert "text_model" in note and "logit_scale" in note
+    with pytest.raises(BackboneError, match="Write in the entry: architecture: clip_vision_model"):
+        load(entry_of("clip", tmp_path / "model.safetensors"))
+
+
+def test_a_norm_after_the_mean_of_a_map_is_part_of_what_the_classifier_reads(tmp_path):
+    torch.manual_seed(0)
+    config = ConvNextConfig(hidden_sizes=[4, 8, 8, 8], depths=[1, 1, 1, 1], num_labels=3)
+    model = ConvNextForImageClassification(config).eval()
+    with torch.no_grad():
+        model.convnext.layernorm.weight.uniform_(0.5, 2)
+    model.save_pretrained(tmp_path)
+    fields = {"output": "default", "preprocessing": preprocessing(64)}
+    backbone = load(spec("convnext", tmp_path / "model.safetensors", **fields))
+    crops = random_crops(2, 64)
+    with torch.inference_mode():
+        logits = model(pixel_values=backbone.normalisation.apply(crops)).logits
+        read = model.classifier(torch.from_numpy(embed(backbone, crops)))
+    np.testing.assert_allclose(read, logits, atol=1e-5)
+
+
+def test_a_masked_autoencoder_sees_all_patches_in_their_order(tmp_path):
+    """As a ViT with its tensors does, which masks nothing."""
+    torch.manual_seed(0)
+    sizes = {**TYPES["vit"], "layer_norm_eps": 1e-6}
+    model = ViTMAEModel(ViTMAEConfig(**sizes)).eval()
+    model.save_pretrained(tmp_path)
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps(PROCESSOR))
+    backbone = load(spec("vit_mae", tmp_path / "model.safetensors"))
+    plain = ViTModel(ViTConfig(**sizes), add_pooling_layer=False).eval()
+    plain.load_state_dict(model.state_dict())
+    with torch.inference_mode():
+        tokens = plain(backbone.normalisation.apply(CROPS)).last_hidden_state
+    np.testing.assert_allclose(embed(backbone, CROPS, "cls"), tokens[:, 0], atol=1e-5)
+    patches = tokens[:, 1:].reshape(2, 2, 2, 16)
+    np.testing.assert_allclose(embed(backbone, CROPS, "grid"), patches, atol=1e-5)
+    assert backbone.check() == (16,)
 
 
 # --- files
