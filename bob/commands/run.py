@@ -4,7 +4,6 @@ import argparse
 import dataclasses
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +13,9 @@ from bob.backbones.devices import parse_devices
 from bob.commands import race
 from bob.commands.arguments import data_options
 from bob.commands.leaderboard import publish
+from bob.commands.plan_report import print_plan
 from bob.commands.recommend import advice_json
-from bob.commands.terminal import Terminal, counted, duration
+from bob.commands.terminal import Terminal
 from bob.datasets.availability import dataset_unavailable_reason
 from bob.datasets.output_folders import require_apart, require_images_apart
 from bob.engine.choose import (
@@ -26,7 +26,6 @@ from bob.engine.choose import (
 )
 from bob.engine.conductor import conduct
 from bob.engine.engine import Engine
-from bob.engine.estimate import estimate
 from bob.errors import FAILED, OK, ConfigError, NotApplicableError
 from bob.extraction.passes import auto_workers
 from bob.io.files import require_writable
@@ -36,7 +35,6 @@ from bob.leaderboards.gather import GatheredRecords
 from bob.leaderboards.limits import BackboneLimits
 from bob.leaderboards.page.html import PAGE_FILE
 from bob.leaderboards.render.conclusion import conclusion_sentences
-from bob.leaderboards.render.data_report import summary_line
 from bob.leaderboards.render.terminal import to_terminal
 from bob.plan import (
     Machine,
@@ -44,7 +42,6 @@ from bob.plan import (
     Plan,
     Request,
     RunSettings,
-    Skip,
     Workspace,
     make_plan,
     make_workspace,
@@ -57,10 +54,6 @@ from bob.registry import choose_backbones, choose_datasets, load_registry, selec
 
 SLURM_ARRAY = "SLURM_ARRAY_TASK_ID"
 """The variable that SLURM sets in each task of an array."""
-SKIPS_LISTED = 3
-"""Most skips for similar reasons that are printed on a line each; more share one line."""
-_NAMES = re.compile(r"'[^']*'|\([^)]*\)|https?://\S+")
-"""Names and addresses, which are ignored when reasons are compared."""
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -86,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json and arguments.dry_run:
         terminal.write_line(plan.to_json())
         return _exit_code(plan, [])
-    _print_plan(terminal, plan, workspace)
+    print_plan(terminal, plan, workspace)
     _require_cells(plan)
     if arguments.dry_run:
         return _exit_code(plan, [])
@@ -270,83 +263,10 @@ def _without_downloads(report: Callable[[str], None], request: Request) -> Reque
     return dataclasses.replace(request, backbones=here, datasets=datasets)
 
 
-def _not_applicable(plan: Plan) -> list[str]:
-    """Return one line per reason, with the names of the backbones it applies to."""
-    names: dict[str, set[str]] = {}
-    for unscored in plan.not_applicable:
-        names.setdefault(unscored.reason, set()).add(unscored.cell.backbone)
-    return [f"{reason} {', '.join(sorted(backbones))}" for reason, backbones in names.items()]
-
-
 def _require_cells(plan: Plan) -> None:
     """Raise NotApplicableError if no requested task applies to a dataset."""
     if plan.unsuited and not plan.skipped and not any(plan.all_cells()):
         raise NotApplicableError("no task applies to the datasets; see the reasons above.")
-
-
-def _print_plan(terminal: Terminal, plan: Plan, workspace: Workspace) -> None:
-    for skip in plan.skipped:
-        if skip.exact:
-            terminal.error(f"missing: {skip.reason}")
-    for text in skips_text([skip for skip in plan.skipped if not skip.exact]):
-        terminal.note(f"skipped: {text}")
-    if plan.too_large:
-        terminal.note(f"excluded by --max-params: {', '.join(plan.too_large)}")
-    for reason in dict.fromkeys(unscored.reason for unscored in plan.failed):
-        terminal.error(reason)
-    for reason in (*plan.unsuited, *_not_applicable(plan)):
-        terminal.note(f"not applicable: {reason}")
-    for name in plan.datasets_to_do():
-        terminal.print(summary_line(name, workspace.report(name)))
-        for note in workspace.dataset(name).notes:
-            terminal.note(f"dataset {name}: {note}")
-    for name in sorted({cell.backbone for cell in plan.cells}):
-        for note in workspace.card(plan.backbones[name]).notes:
-            terminal.note(f"backbone {name}: {note}")
-    cells = list(plan.all_cells())
-    sizes = [
-        counted(len({cell.backbone for cell in cells}), "backbone"),
-        counted(len({cell.task for cell in cells}), "task"),
-        counted(len({cell.dataset for cell in cells}), "dataset"),
-    ]
-    if not cells and plan.unsuited:
-        return
-    terminal.print(
-        f"plan: {' × '.join(sizes)} on {workspace.machine.device}: "
-        f"{counted(len(plan.cells), 'cell')} to do, {len(plan.done)} done"
-    )
-    if plan.lacking:
-        terminal.print(
-            f"      {counted(plan.lacking, 'record')} among these cells: their tasks have gained "
-            "scores since, which are added from stored features"
-        )
-    if not cells and not plan.unsuited:
-        terminal.note("no backbone to run; `bob-bench list backbones` shows those on this machine")
-    if plan.cells:
-        expected = estimate(plan, workspace)
-        mib = f"{expected.disk_bytes / 2**20:.0f} MiB of features and statistics"
-        terminal.print(
-            f"      {expected.work.decoded:,} images to decode, {expected.rows:,} rows to embed, "
-            f"{mib}; estimated time {duration(expected.work.seconds)}"
-        )
-
-
-def skips_text(skips: Sequence[Skip]) -> list[str]:
-    """Return one line per skip, or one for all skips whose reasons differ in names only."""
-    groups: dict[str, list[Skip]] = {}
-    for skip in skips:
-        groups.setdefault(f"{skip.kind} {_NAMES.sub('', skip.reason)}", []).append(skip)
-    return [text for group in groups.values() for text in _similar_skips_text(group)]
-
-
-def _similar_skips_text(skips: Sequence[Skip]) -> list[str]:
-    if len(skips) <= SKIPS_LISTED:
-        return [skip.reason for skip in skips]
-    first, *others = skips
-    return [
-        f"{len(skips)} {first.kind}s for similar reasons, such as: {first.reason} "
-        f"The others: {', '.join(skip.name for skip in others)}"
-    ]
 
 
 def _exit_code(plan: Plan, records: Sequence[Record]) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bob.cli import main
-from bob.commands.run import skips_text
+from bob.commands.plan_report import skips_text
 from bob.datasets.content.images import decode
 from bob.errors import FAILED, OK, USAGE
 from bob.plan import Skip
