@@ -36,13 +36,13 @@ from bob.registry import Registry, Selected, backbone_labels, load_registry, sel
 from bob.specs import BackboneSpec, TaskSpec
 
 PROTOCOLS = ("linear", "ridge")
-"""Those whose probes can be saved."""
+"""Protocols whose probes can be saved."""
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the cell where it has no record, fit its probe again, and write it.
+    """Run the cell if it has no record, fit its probe again, and write the probe.
 
-    ConfigError where the task has no such probe, or where the probe is not the recorded one.
+    ConfigError if the task has no linear or ridge probe, or if the fit differs from the record.
     """
     if arguments.to.suffix.lower() != ".safetensors":
         raise ConfigError(f"--to {str(arguments.to)!r}: must end in .safetensors.")
@@ -70,23 +70,27 @@ def run(arguments: argparse.Namespace) -> int:
     for text in unreadable_images([record]):
         terminal.note(text)
     if kept.temperature is None:
+        effect = (
+            "there are no probabilities" if facts.is_ridge else "probabilities are not calibrated"
+        )
         terminal.note(
             "no temperature: no held-out images, or all of them are predicted right, so that "
-            + (
-                "there are no probabilities"
-                if facts.is_ridge
-                else "probabilities are not calibrated"
-            )
+            f"{effect}"
         )
-    agreement = "all classes are the recorded ones"
-    if difference is not None:
-        agreement = f"probabilities differ from the recorded ones by {difference:.1g}"
     terminal.print(
         f"{backbone.name} on {record.dataset_name}, {len(dataset.classes)} classes: "
-        f"{record.task.metrics[0]} {facts.score} on {len(kept.test):,} test images; {agreement}"
+        f"{record.task.metrics[0]} {facts.score} on {len(kept.test):,} test images; "
+        f"{_agreement_text(difference)}"
     )
     terminal.print_written([arguments.to])
     return OK
+
+
+def _agreement_text(difference: float | None) -> str:
+    """Return how the probe agrees with the record; `difference` is the largest of a probability."""
+    if difference is None:
+        return "all classes are the recorded ones"
+    return f"probabilities differ from the recorded ones by {difference:.1g}"
 
 
 def _task(name: str, registry: Registry) -> TaskSpec:
