@@ -189,7 +189,7 @@ def _cells(
 ) -> list[PrecomputedCell]:
     """Return the cells of all tasks and models, and print which tasks do not apply.
 
-    NotApplicableError where the dataset can carry none of the tasks.
+    NotApplicableError where none of the tasks applies to the dataset.
     """
     models = _models(arguments, registry, source)
     notes = [(*model.examples.dataset.notes, *model.examples.notes) for model in models]

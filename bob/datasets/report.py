@@ -1,4 +1,4 @@
-"""The report on a dataset: what was given, as far as it can be told before anything is computed."""
+"""The report on a dataset: its content, as far as it is known before anything is computed."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence

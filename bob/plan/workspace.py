@@ -177,7 +177,7 @@ class Workspace:
     def needs(self, task: TaskSpec, dataset: str, backbone: BackboneSpec) -> Needs:
         """Return what a cell needs, without optional variants that the backbone refuses.
 
-        NotApplicableError where the dataset or the backbone cannot carry the task.
+        NotApplicableError where the task does not apply to the dataset or the backbone.
         """
         needs = needs_of_task(task, self.dataset(dataset), backbone)
         try:

@@ -81,7 +81,7 @@ def make_cell(
 ) -> PrecomputedCell:
     """Return a cell with its key, which covers rows, labels, splits, settings and seeds.
 
-    NotApplicableError where the dataset cannot carry the task, or the task needs images.
+    NotApplicableError where the task does not apply to the dataset, or the task needs images.
     """
     dataset, examples = model.examples.dataset, model.examples
     needs = feature_needs(task, dataset)

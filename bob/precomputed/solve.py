@@ -23,9 +23,9 @@ UNKNOWN_BACKBONE = BackboneSpec(
 def feature_needs(task: TaskSpec, dataset: Dataset) -> list[FeatureNeed]:
     """Return the features that a task needs of a dataset's images.
 
-    NotApplicableError, which begins with the task's name, where the dataset cannot carry the task,
-    or where it needs more than features of unchanged images: corruptions, another preprocessing or
-    output, statistics or texts.
+    NotApplicableError, which begins with the task's name, where the task does not apply to the
+    dataset, or where it needs more than features of unchanged images: corruptions, another
+    preprocessing or output, statistics or texts.
     """
     features: list[FeatureNeed] = []
     for need in needs_of_task(task, dataset, UNKNOWN_BACKBONE):

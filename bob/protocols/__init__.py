@@ -48,7 +48,7 @@ def protocol_named(name: str) -> Protocol[Any, Any]:
 def needs_of_task(task: TaskSpec, dataset: Dataset, backbone: BackboneSpec) -> Needs:
     """Return what a task needs of a dataset and a backbone.
 
-    NotApplicableError, which begins with the task's name, where either cannot carry the task.
+    NotApplicableError, which begins with the task's name, where the task does not apply to them.
     """
     protocol = protocol_named(task.protocol)
     try:

@@ -6,7 +6,7 @@ would turn the order of two backbones (`bob.leaderboards.learning_curves`).
 The probe is that of `bob.protocols.ridge`, its penalty chosen anew at each size. Parts are nested
 and stratified: of each class, and of its held-out images, a share of 2^-h is kept, at least one
 image. Images are kept in the order of their content, so that all backbones see the same ones,
-whatever the order of files. Test images are all of them at each size.
+whatever the order of files. Each size uses all test images.
 """
 
 import dataclasses

@@ -174,7 +174,7 @@ def held_out_logits(
 def _caveats(selection: "Selection", tolerance: float) -> Caveats:
     """Return caveats on the refit and on the choice of C.
 
-    Where all train rows are certain, a weaker penalty could do little, and the last C is no doubt.
+    Where all train rows are certain, weaker penalties change little: the last C is then no caveat.
     """
     first, last = selection.grid[0], selection.grid[-1]
     edge: Caveats = ()

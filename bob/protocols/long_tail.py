@@ -4,7 +4,7 @@
 class c of C keeps n_c = int(n_max · imbalance^(−c / (C − 1))) of its train images, classes in index
 order, where n_max is the size of the largest class and no class keeps more than it has. 1 keeps
 every image. Of a class, the first images by content are kept, so that all backbones see the same,
-whatever the order of files; byte-identical ones count once. Test images are all of them.
+whatever the order of files; byte-identical ones count once. All test images are used.
 
 The probe is that of `bob.protocols.linear`. `adjusted` subtracts the logarithm of the train shares
 from its logits (Menon et al. 2021, arXiv:2007.07314, τ = 1), which separates what the prior does

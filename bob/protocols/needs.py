@@ -22,7 +22,7 @@ class FeatureNeed:
     optional: bool = False
     """Whether the need is dropped, rather than an error, where the backbone refuses the variant."""
     accepts_grids: bool = False
-    """Whether feature maps (H, W, D) will do as well as rows (D,)."""
+    """Whether feature maps (H, W, D) are accepted as well as rows (D,)."""
     max_bytes: int | None = None
     """Most that the features may take in the store; the task is not applicable beyond it."""
 

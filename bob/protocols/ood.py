@@ -1,6 +1,6 @@
 """OOD generalisation: one linear probe, scored on every shifted test set of the dataset's family.
 
-The probe is that of `bob.protocols.linear`: its strength is chosen on held-out train data of the
+The probe is that of `bob.protocols.linear`: its penalty is chosen on held-out train data of the
 in-distribution set, never on shifted images. Measures follow Taori et al. 2020 (arXiv:2007.00644;
 accuracy against accuracy in distribution) and WILDS (Koh et al. 2021, arXiv:2012.07421; worst
 group). A shifted set that holds only some of the classes (ImageNet-A and -R: 200 of 1,000) is

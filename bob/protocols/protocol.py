@@ -105,7 +105,7 @@ class Protocol(abc.ABC, Generic[SettingsT, ProblemT]):
     def needs(self, settings: SettingsT, dataset: Dataset, backbone: BackboneSpec) -> Needs:
         """Return the features, statistics and texts that the task needs.
 
-        NotApplicableError where the dataset or the backbone cannot carry the task.
+        NotApplicableError where the task does not apply to the dataset or the backbone.
         """
 
     @abc.abstractmethod

@@ -70,7 +70,7 @@ class SegmentSgdSettings(StoredMapSettings):
     decay: Literal["cosine", "linear"]
     """How it falls after these."""
     loss_px: Count
-    """Longest side at which the loss is computed; larger masks are read at every so many pixels."""
+    """Longest side at which the loss is computed; larger masks are subsampled evenly."""
 
     def recipe(self) -> "Recipe":
         """Return how the head is trained."""

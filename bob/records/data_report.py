@@ -1,4 +1,4 @@
-"""What a dataset consists of, as far as it can be told before anything is computed."""
+"""The content of a dataset, as far as it is known before anything is computed."""
 
 from typing import Annotated
 
@@ -75,4 +75,4 @@ class DataReport(Closed):
     """Some of them."""
     shared: Annotated[tuple[SharedImages, ...], Field(strict=False)] = ()
     unread: dict[str, Count] = {}
-    """Kind of files that are there and are not read → their number."""
+    """Kind of file that is present but not read → number of such files."""

@@ -97,7 +97,7 @@ def _for_task(
 
 
 def _require_no_options(options: Sequence[DataOptions]) -> None:
-    """Raise if options are stated, of which there are no images."""
+    """Raise ConfigError for options of `--data` without `--data`."""
     for option in options:
         if option.test_split is not None:
             raise ConfigError(

@@ -1,4 +1,4 @@
-"""What the flags of `--data` say about your own images: columns, and conditions on their values."""
+"""Options of `--data` for your own images: columns, and conditions on their values."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated

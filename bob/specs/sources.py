@@ -220,9 +220,9 @@ class DepthScale(Closed):
     """What the values of depth maps mean, and which of them count."""
 
     per_metre: Annotated[float, Field(gt=0)]
-    """What the depth maps hold for a metre: 1000 where they are in millimetres."""
+    """Value of the depth maps for one metre: 1000 where they are in millimetres."""
     range_m: tuple[Annotated[float, Field(gt=0)], float] = Field(strict=False)
-    """Least and most depth in metres, between which pixels count."""
+    """Least and greatest depth in metres, between which pixels count."""
     crop: Literal["eigen", "garg"] | None = None
     """Part of a test image that is scored; None is all of it."""
 
