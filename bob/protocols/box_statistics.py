@@ -43,6 +43,10 @@ PREDICTORS = ("head", "ceiling", "constant")
 mean scores and distances of train, without looking at the image."""
 SIDES = 4
 NO_OBJECTS = "no train image has an object that counts: crowds and difficult ones do not"
+NO_CENTRES = (
+    "no train image has an object that counts and holds the centre of a cell: crowds and difficult "
+    "ones do not count, and objects smaller than a cell may hold none"
+)
 
 
 def sums_spec(classes: int) -> AccumulatorSpec:
@@ -221,7 +225,7 @@ class BoxMatchSums:
         """The heads of every strength or of the chosen one; UndefinedError without objects."""
         sums, strengths = self._sums_and_strengths()
         if not self.known.any():
-            raise UndefinedError(NO_OBJECTS)
+            raise UndefinedError(NO_CENTRES)
         classes, boxes = (ridge_path(of, strengths) for of in box_sums(sums))
         return [BoxHeads(*of, self.known) for of in zip(classes, boxes, strict=True)]
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from bob.datasets.dataset import Split
 from bob.datasets.depths import Depths
 from bob.datasets.windows import WindowDepths
-from bob.errors import DatasetError
+from bob.errors import DatasetError, UndefinedError
 from bob.extraction.accumulators import (
     AccumulatorSpec,
     Earlier,
@@ -273,8 +273,14 @@ class DepthErrorSums:
 
     @functools.cached_property
     def heads(self) -> list[LinearHead]:
-        """The head of every strength, or of the chosen one."""
+        """The head of every strength, or of the chosen one; UndefinedError without known depth."""
         sums, strengths = self.sums_and_strengths()
+        if not sums["weight"].any():
+            least, most = self.depths.range_m
+            raise UndefinedError(
+                f"no train pixel has a depth between {least:g} and {most:g} m: do the depth maps "
+                "hold as many steps for a metre as is stated?"
+            )
         columns = self.targets.columns(self.head.head)
         return ridge_path(TargetSums.read(sums).only(columns), strengths)
 

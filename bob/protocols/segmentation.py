@@ -29,8 +29,10 @@ def result_parts(tests: Mapping[str, Arrays], train_pixels: Doubles) -> tuple[Re
     """Return the parts of a result from the counts of each test set, `test` among them.
 
     The headline, the ceiling of the grid, and each shifted test set; beside them the most frequent
-    class of train, by its pixels (C,). UndefinedError where there is one class alone.
+    class of train, by its pixels (C,). UndefinedError where there is one class alone, or none.
     """
+    if not train_pixels.any():
+        raise UndefinedError("there are no labelled train pixels")
     if (present := np.flatnonzero(train_pixels)).size == 1:
         raise UndefinedError(
             f"all train pixels are of the class with index {present[0]}, so that there is nothing "

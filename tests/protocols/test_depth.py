@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 
 from bob.cli import main
 from bob.datasets.dataset import Dataset, Split
-from bob.errors import NotApplicableError
+from bob.errors import NotApplicableError, UndefinedError
 from bob.metrics.depth import delta1, depth_rmse, silog
 from bob.outcomes import DepthErrors
 from bob.protocols import Result, StatisticsNeed, needs_of_task
@@ -52,6 +52,13 @@ def solved(data: Dataset, maps: Maps, settings: DepthSettings = LOG, shard: int 
     inputs = statistics_of(needs, data, maps, shard)
     problem = PROTOCOL.build(settings, data, needs, inputs, 0)
     return PROTOCOL.solve(problem, settings, "cpu")
+
+
+def test_train_maps_without_a_depth_in_range_are_named() -> None:
+    """Maps of 8 bits, or other steps for a metre than are stated, are out of range."""
+    data = dataset(range_m=(500.0, 600.0))
+    with pytest.raises(UndefinedError, match="no train pixel has a depth between 500 and 600 m"):
+        solved(data, constant, ONE)
 
 
 def part(result: Result, suffix: str) -> DepthErrors:

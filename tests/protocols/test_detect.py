@@ -172,6 +172,14 @@ def test_classes_without_train_boxes_are_never_predicted() -> None:
     assert set(np.unique(result.outcome.labels)) <= {-1, *range(CLASSES)}
 
 
+def test_train_images_whose_objects_hold_no_centre_of_a_cell_are_named() -> None:
+    """Cells are 40 px wide and high, the first centre is at (20, 20)."""
+    small = image_boxes([[0, 0, 19, 19], [41, 41, 59, 59]], [0, 1])
+    data = box_dataset({"train": [small] * 4, "test": [small]}, CLASSES)
+    with pytest.raises(UndefinedError, match="objects smaller than a cell may hold none"):
+        solved(data, noise, ONE)
+
+
 def test_train_images_without_objects_that_count_are_named() -> None:
     crowd = image_boxes([[0, 0, 100, 100]], [0], crowds=[True])
     data = box_dataset({"train": [crowd] * 4, "test": [tiled(np.random.default_rng(1))]}, CLASSES)

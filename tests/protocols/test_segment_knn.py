@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bob.errors import UndefinedError
 from bob.metrics.segmentation import mean_iou
 from bob.protocols import Result
 from bob.protocols.segment_knn import (
@@ -16,7 +17,7 @@ from bob.protocols.segment_knn import (
     unit_rows,
 )
 from tests.builders.protocols import BASELINE
-from tests.builders.segmentation import Maps, statistics_of
+from tests.builders.segmentation import Maps, blocky_masks, mask_dataset, statistics_of
 from tests.protocols.test_segment import constant, dataset, noisy, shares_of
 
 SETTINGS = SegmentKnnSettings(input_px=None, memory=12 * 8, k=5, temperature=0.02)
@@ -43,6 +44,19 @@ def test_votes_are_those_of_a_softmax_over_all_cosines() -> None:
     cosines = queries @ torch.from_numpy(keys).T
     expected = (cosines / 0.1).softmax(1) @ torch.from_numpy(shares)
     np.testing.assert_allclose(votes[0, 0].reshape(6, 3), expected.numpy(), atol=1e-5)
+
+
+def test_a_memory_without_a_labelled_pixel_is_undefined() -> None:
+    """Its votes would be none, and every pixel of the first class."""
+    masks = {
+        "train": [np.full((8, 8), -1, np.int16)] * 4,
+        "test": blocky_masks(2, 2, 2, 4, seed=0),
+    }
+    data = mask_dataset(masks, 2)
+    needs = PROTOCOL.needs(SETTINGS, data, BASELINE)
+    inputs = statistics_of(needs, data, constant)
+    with pytest.raises(UndefinedError, match="there are no labelled train pixels"):
+        PROTOCOL.solve(PROTOCOL.build(SETTINGS, data, needs, inputs, 0), SETTINGS, "cpu")
 
 
 def test_the_nearest_alone_votes_with_k_of_1() -> None:
