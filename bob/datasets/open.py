@@ -212,7 +212,12 @@ def _matched_labels(
 
 def _read(spec: DatasetSpec, cache: Path, offline: bool, alpha: Alpha) -> Dataset:
     """Return the entry's dataset before its `where` and `shifts`."""
-    listing = dataclasses.replace(_listing(spec, cache, offline), alpha=alpha)
+    try:
+        listing = dataclasses.replace(_listing(spec, cache, offline), alpha=alpha)
+    except DatasetError as error:
+        if not spec.obtain:
+            raise
+        raise type(error)(f"{error} {spec.obtain}") from error
     listing = with_columns(spec, _with_class_names(spec, listing))
     dataset = assemble(spec.name, listing, spec.leave_out, conditions=conditions_of(spec))
     if spec.options is not None and (stated := spec.options.stated()):

@@ -20,6 +20,8 @@ TEST_SHARE = 0.2
 """Share of each class that an automatic split puts into test: the customary 80/20."""
 SEED = 0
 """Default seed of automatic splits and subsets."""
+NO_CLASS = -1
+"""The class of images that have none, such as those with masks, depth maps or boxes."""
 CHUNK = 8
 """Largest number of examples of a group that a subset takes at once."""
 _PROVIDE_SPLITS = "provide train and test images (as folders, or in a table's column 'split')."
@@ -132,6 +134,9 @@ def _take(
 
 
 def _explain_no_split(sizes: Mapping[int, int]) -> str:
+    if set(sizes) == {NO_CLASS}:
+        reason = "there is a single one" if sizes[NO_CLASS] < 2 else "all are byte-identical"
+        return f"the images cannot be split: {reason}. Add images, or give train and test images."
     if max(sizes.values(), default=0) < 2:
         return (
             "the images cannot be split: every class has a single image. "

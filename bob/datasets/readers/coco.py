@@ -74,6 +74,8 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
             {category: c for c, category in enumerate(categories[role])},
         )
     ]
+    if not images:
+        raise DatasetError(f"{where}: the annotation files list no images.")
     paths = [image.path for image in images]
     folders = {root / source.images.get(role, "") for role in contents}
     require_files(where, "the annotations", paths)
@@ -260,11 +262,12 @@ def _boxes(image: _Annotated) -> ImageBoxes:
 def _notes(images: Sequence[_Annotated], masked: int) -> list[str]:
     """Return what is odd about the objects, of which `masked` have a segmentation."""
     total = sum(len(image.objects) for image in images)
-    beyond = narrow = repeated = 0
+    beyond = narrow = repeated = empty = 0
     for image in images:
         boxes = [of["bbox"] for of in image.objects]
         beyond += sum(_reaches_beyond(box, image.size) for box in boxes)
         narrow += sum(min(box[2:]) < 1 for box in boxes)
+        empty += sum(of.get("area") == 0 < min(of["bbox"][2:]) for of in image.objects)
         repeated += len(boxes) - len({(of["category_id"], *of["bbox"]) for of in image.objects})
     counted = (
         (
@@ -279,6 +282,7 @@ def _notes(images: Sequence[_Annotated], masked: int) -> list[str]:
             narrow,
             "are less than a pixel wide or high, and hardly found: 'bbox' is in pixels",
         ),
+        (empty, "state an 'area' of 0, and count as small objects"),
         (repeated, "repeat the image, category and box of another: one of both is not found"),
     )
     return [f"{n:,} of {total:,} annotations {what}" for n, what in counted if n]

@@ -39,8 +39,25 @@ class PairedFolders:
     """Folder that serves as the test split."""
     what: str
     """What the targets are, for messages: `mask`."""
-    layout: str
-    """What is expected, for messages."""
+    own_layout: str
+    """What is expected of a folder that no entry describes, for messages."""
+
+    @property
+    def layout(self) -> str:
+        """What is expected, for messages."""
+        source = self.source
+        named = source.splits or source.lists or source.image_suffix or self.target_suffix
+        if source.images == "images" and self.targets in ("masks", "depths") and not named:
+            return self.own_layout
+        folder = next(iter(source.splits.values()), "")
+        image, target = (
+            "/".join(filter(None, (top, folder, f"NAME{suffix}")))
+            for top, suffix in (
+                (source.images, f"{source.image_suffix}.jpg or .png"),
+                (self.targets, f"{self.target_suffix}.png"),
+            )
+        )
+        return f"Expected {image}, and {target}."
 
     @property
     def where(self) -> str:

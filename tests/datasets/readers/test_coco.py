@@ -84,6 +84,18 @@ def test_images_that_no_file_lists_are_counted(tmp_path: Path) -> None:
     assert "skipped files: images that no annotation file lists (2)" in data.notes
 
 
+def test_areas_of_zero_are_counted(tmp_path: Path) -> None:
+    """Some tools export no other areas; COCO's evaluation goes by them."""
+    values = content(annotation(1, 7, BOX, area=0), annotation(2, 3, BOX, area=6))
+    data = opened(write(tmp_path / "coco", values))
+    assert "2 of 4 annotations state an 'area' of 0, and count as small objects" in data.notes
+
+
+def test_a_file_without_images_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="the annotation files list no images"):
+        opened(write(tmp_path / "coco", content(images=[])))
+
+
 def test_files_may_number_their_categories_differently(tmp_path: Path) -> None:
     """Cat and dog are 3 and 7 in train, 1 and 2 in test."""
     root = write(tmp_path / "coco")

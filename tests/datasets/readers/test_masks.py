@@ -33,6 +33,7 @@ def add(root: Path, name: str, mask: NDArray[np.uint8] = MASK, seed: int = 0) ->
 
 def rooms(root: Path, *names: str) -> Path:
     """Write a folder of images with masks of two classes."""
+    root.mkdir()
     for i, name in enumerate(names):
         add(root, name, seed=i)
     (root / "classes.txt").write_text("floor\nwall\n")
@@ -74,6 +75,19 @@ def test_a_test_split_is_sampled_without_folders_of_splits(tmp_path: Path) -> No
     data = opened(rooms(tmp_path / "rooms", *"abcdefghij"))
     assert {name: len(split) for name, split in data.splits.items()} == {"train": 8, "test": 2}
     assert data.split_origin == {"kind": "automatic", "share": 0.2, "seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("seeds", "reason"), [([0], "there is a single one"), ([0, 0], "all are byte-identical")]
+)
+def test_images_that_cannot_be_split_are_refused(
+    tmp_path: Path, seeds: list[int], reason: str
+) -> None:
+    root = rooms(tmp_path / "rooms")
+    for i, seed in enumerate(seeds):
+        add(root, f"{i}", seed=seed)
+    with pytest.raises(DatasetError, match=f"images cannot be split: {reason}. Add images"):
+        opened(root)
 
 
 def test_the_test_split_can_be_chosen(tmp_path: Path) -> None:
@@ -152,6 +166,28 @@ def test_the_layout_of_cityscapes(tmp_path: Path) -> None:
     data = shipped("cityscapes", root)
     assert masks_of(data, "train") == masks_of(data, "test") == [CLASSES]
     assert data.unread == {".png": 2}
+
+
+def test_what_is_missing_of_an_archive_is_named_with_where_to_get_it(tmp_path: Path) -> None:
+    """Cityscapes without the masks that a script of its authors writes; and an empty folder."""
+    root = tmp_path / "cityscapes"
+    image = root / "leftImg8bit" / "train" / "bonn" / "bonn_1_leftImg8bit.png"
+    save(image, np.zeros((2, 3, 3), np.uint8))
+    save(root / "gtFine" / "train" / "bonn" / "bonn_1_gtFine_labelIds.png", MASK)
+    layout = (
+        r"Expected leftImg8bit/train/NAME_leftImg8bit\.jpg or \.png, and gtFine/train/NAME_gtFine"
+    )
+    for message in ("no mask in 'train' for 'bonn/bonn_1'", layout, "createTrainIdLabelImgs"):
+        with pytest.raises(DatasetError, match=message):
+            shipped("cityscapes", root)
+    (tmp_path / "ade").mkdir()
+    for message in (
+        "has no folder 'images'",
+        "annotations/training/NAME.png",
+        "Unpack ADEChallenge",
+    ):
+        with pytest.raises(DatasetError, match=message):
+            shipped("ade20k", tmp_path / "ade")
 
 
 def test_the_layout_of_coco_stuff(tmp_path: Path) -> None:
