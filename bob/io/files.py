@@ -164,6 +164,8 @@ _OTHER_DISK = "free some space or choose another disk with --cache-dir and --res
 _REMEDIES = {
     errno.ENOSPC: f"the disk is full: {_OTHER_DISK}",
     errno.EDQUOT: f"the disk quota is used up: {_OTHER_DISK}",
+    errno.EFBIG: "files may not be so large here: raise the limit (`ulimit -f`) or choose another "
+    "disk with --cache-dir and --results",
     errno.EROFS: "the file system is read-only: choose another with --cache-dir and --results",
     errno.EACCES: "permission denied: choose a folder of your own with --cache-dir and --results",
     errno.EEXIST: "it is a file: name a folder",

@@ -141,3 +141,21 @@ def test_a_link_to_an_open_file_is_not_replaced(
 def test_checking_a_folder_leaves_no_file(tmp_path: Path) -> None:
     require_writable(tmp_path / "new")
     assert list((tmp_path / "new").iterdir()) == []
+
+
+def test_a_limit_of_the_size_of_files_is_named_with_its_remedy(tmp_path: Path) -> None:
+    """A process may write no file of more than 1,000 bytes."""
+    code = (
+        "import resource, sys\n"
+        "from pathlib import Path\n"
+        "from bob.io.files import write_atomically\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+        "write_atomically(Path(sys.argv[1]), bytes(900))\n"
+        "write_atomically(Path(sys.argv[2]), bytes(1100))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", code, str(tmp_path / "small"), str(tmp_path / "large")]
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert "large: cannot be written; files may not be so large here: raise the li" in ended.stderr
+    assert (tmp_path / "small").read_bytes() == bytes(900)
+    assert not (tmp_path / "large").exists() and not leftovers(tmp_path)
