@@ -52,13 +52,16 @@ TIMED_IMAGES = 16
 than usual, as many as a batch has fewer: a quarter at 448 px."""
 TIMINGS, TIMED_SECONDS, MAX_TIMINGS = 2, 0.2, 10
 """How often they do: twice, or more where that takes too short a time to see what else the
-processor does."""
+processor does. Eager PyTorch's first is enough where another runtime is FAR_AHEAD."""
 MIN_SPEEDUP = 1.03
 """How many times faster than eager PyTorch a runtime must be: less is noise."""
 CHANGED_SPEED = 1.3
 """Factor by which the speed of a saved choice must differ for all candidates to be tried again."""
 CHECK_SHARE = 0.05
 """Largest share of all images that may time a saved choice."""
+FAR_AHEAD = 1.5
+"""How many times faster another runtime must be for one measurement to decide: the slower one would
+have to have been disturbed by more than half of its time."""
 QUIET_ROUNDS = 1
 """Largest number of rounds in which all runtimes are measured again after a disturbance."""
 
@@ -228,10 +231,11 @@ class _Search:
     ) -> Tuned:
         """Try what may repay, and return the fastest."""
         _warm_up(self.eager, self.images)
-        self._measure(self.eager, 0.0)
+        self._measure(self.eager, 0.0, count=1)
         for candidate in candidates:
             if forced or self._may_repay(candidate):
                 self._try(candidate, self.eager.batch_size)
+        self._complete_eager()
         if batch_size is None:
             self._try_batch_sizes(candidates, forced=forced)
         self._repeat_where_disturbed()
@@ -329,7 +333,7 @@ class _Search:
             best = next((t for t in self.trials if t.runtime == candidates[0].name), best)
         candidate = next((each for each in candidates if each.name == best.runtime), None)
         for size in batch_sizes(self.eager.backbone):
-            if size == best.batch_size:
+            if size == best.batch_size or (candidate and not self._fills_threads(candidate, size)):
                 continue
             timing = 2 * len(self._timed()) * (best.seconds_per_image or math.inf)
             if not repays(self._remaining_seconds(), BATCH_SPEEDUP, best.setup_seconds + timing):
@@ -339,12 +343,26 @@ class _Search:
             else:
                 self._try(candidate, size)
 
+    def _fills_threads(self, candidate: Candidate, size: int) -> bool:
+        """Whether the timed images are a batch for each thread that computes its own.
+
+        Otherwise threads rest while a runtime is timed, and the size seems slower than it is.
+        """
+        return not candidate.is_streamed or size * torch.get_num_threads() <= len(self._timed())
+
     def _timed(self) -> torch.Tensor:
         return timed_crops(self.eager.backbone, self.images)
 
-    def _measure(self, runtime: Runtime, setup_seconds: float) -> None:
+    def _complete_eager(self) -> None:
+        """Time eager PyTorch as often as others, unless one of them is far ahead of it."""
+        first, best = self.timings[0], min(timing.wall for timing in self.timings)
+        if first.wall < FAR_AHEAD * best:
+            self.timings[0] = first.fastest(_timing(self.eager, self.images, TIMINGS - 1))
+            self.trials[0] = replace(self.trials[0], seconds_per_image=self.timings[0].wall)
+
+    def _measure(self, runtime: Runtime, setup_seconds: float, count: int = TIMINGS) -> None:
         self.meter.read()
-        timing = _timing(runtime, self.images)
+        timing = _timing(runtime, self.images, count)
         self.is_disturbed |= self.meter.read().is_disturbed
         if math.isfinite(timing.wall):
             self.runtimes.append(runtime)
@@ -410,12 +428,15 @@ def timed_crops(backbone: Backbone, images: TuningImages) -> torch.Tensor:
     return images.crops[: timed_images(backbone)]
 
 
-def _timing(runtime: Runtime, images: TuningImages) -> _Timing:
-    """Return the fastest of some measurements; infinite where images do not fit in memory."""
+def _timing(runtime: Runtime, images: TuningImages, least: int = TIMINGS) -> _Timing:
+    """Return the fastest of some measurements, of `least` or more.
+
+    Infinite where images do not fit in memory.
+    """
     crops = timed_crops(runtime.backbone, images)
     fastest, seconds, count = _Timing(math.inf, math.inf), 0.0, 0
     try:
-        while count < TIMINGS or (seconds < TIMED_SECONDS and count < MAX_TIMINGS):
+        while count < least or (seconds < TIMED_SECONDS and count < MAX_TIMINGS):
             start, processor = time.perf_counter(), time.process_time()
             runtime.embed(crops, images.outputs)
             wall = time.perf_counter() - start

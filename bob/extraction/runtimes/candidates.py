@@ -31,6 +31,8 @@ class Candidate:
     """Makes a runtime for batches of another size out of one; None where nothing is saved."""
     runs_onnx_files: bool = False
     """Whether it runs the graph of an ONNX file, which PyTorch cannot trace."""
+    is_streamed: bool = False
+    """Whether each thread computes batches of its own, instead of a share of every batch."""
 
 
 def _openvino(backbone: "Backbone", outputs: Sequence[Output], batch_size: int) -> "Runtime":
@@ -63,6 +65,7 @@ CANDIDATES = (
         *("openvino", _openvino, "openvino", 3.0, 2.0),
         resized=_resized_openvino,
         runs_onnx_files=True,
+        is_streamed=True,
     ),
     Candidate("onnxruntime", _onnxruntime, "onnxruntime", 5.0, 1.6),
     Candidate("compile", _compiled, "torch", 40.0, 1.3, cpu_only=False),

@@ -207,7 +207,7 @@ class Clock:
         monkeypatch.setattr(autotune, "_timing", self.timing)
         monkeypatch.setattr(LoadMeter, "read", lambda meter: self.load())
 
-    def timing(self, runtime, images):
+    def timing(self, runtime, images, least=autotune.TIMINGS):
         self.measured.append((runtime.name, runtime.batch_size))
         disturbed = len(self.measured) <= self.quiet_after
         factor = self.disturbance.get(runtime.name, 1) if disturbed else 1
@@ -377,6 +377,29 @@ def test_batches_of_larger_images_have_no_more_pixels(side_px, sizes, timed):
     tested.geometry = dataclasses.replace(tested.geometry, width_px=side_px, height_px=side_px)
     assert autotune.batch_sizes(tested) == sizes
     assert len(autotune.timed_crops(tested, images(100))) == timed
+
+
+@pytest.mark.parametrize(("threads", "sizes"), [(1, [4, 16, 1]), (2, [4, 1]), (16, [4, 1])])
+def test_a_size_at_which_threads_would_rest_while_it_is_timed_is_not_tried(
+    candidate, monkeypatch, threads, sizes
+):
+    """16 images are one batch of 16, which one of two threads computes while the other waits."""
+    streamed = dataclasses.replace(candidate, setup_seconds=0.1, is_streamed=True)
+    monkeypatch.setattr(candidates, "CANDIDATES", (streamed,))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    tuned(10**6)
+    assert Stub.made == sizes
+
+
+@pytest.mark.parametrize(("seconds", "times"), [(1.4e-3, 1), (1.6e-3, 2)])
+def test_eager_pytorch_is_timed_once_where_another_runtime_is_far_ahead(
+    candidate, clock, seconds, times
+):
+    """It takes 2.2 ms per image: 1.57 or 1.38 times as long as the other one."""
+    clock.speed |= {"eager": 2.2e-3, "openvino": seconds}
+    result = tuned(10**6, batch_size=4)
+    assert result.runtime.name == "openvino"
+    assert clock.measured.count(("eager", 4)) == times
 
 
 def test_eager_pytorch_is_kept_where_the_gain_is_noise(candidate, clock):
