@@ -15,6 +15,7 @@ from pathlib import Path
 from bob.cli.parser import build_parser
 from bob.errors import INTERRUPTED, OK, USAGE, BobError
 from bob.io.encodings import allow_any_encoding
+from bob.io.garbage import collector_paused
 from bob.io.text import visible
 from bob.io.waiting import wait_passively
 
@@ -40,7 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     wait_passively(os.environ)
     try:
-        command = importlib.import_module(f"bob.commands.{arguments.command}")
+        with collector_paused():
+            command = importlib.import_module(f"bob.commands.{arguments.command}")
         code: int = command.run(arguments)
         sys.stdout.flush()
         return code

@@ -24,10 +24,11 @@ from bob.plan import Workspace
 from bob.records.record import Record
 
 CODE = (
-    "import os, sys; del sys.path[0]; os.nice(int(sys.argv[2])); "
-    "from bob.engine.scoring_process import main; main()"
+    "import gc, os, sys; del sys.path[0]; os.nice(int(sys.argv[2])); gc.disable(); "
+    "from bob.engine.scoring_process import main; gc.enable(); main()"
 )
-"""What a process runs; the first folder of its search path is the working directory."""
+"""What a process runs; the first folder of its search path is the working directory. The garbage
+collector is paused during imports, as by `bob.io.garbage.collector_paused`."""
 BESIDE_EMBEDDING = 10
 """Niceness of a process that is started while images are embedded: a thread that embeds gets nine
 times as much of a core on which both want to run."""
