@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
-from bob.backbones.activations import LiveTensors
 from bob.backbones.backbone import Backbone
 from bob.backbones.card_data import Card, MissingOutput
 from bob.backbones.devices import disable_tf32
 from bob.backbones.fold_batchnorm import fold_batchnorm
 from bob.backbones.loaders.load import library_versions, load
 from bob.backbones.loaders.python import source_of
+from bob.backbones.operations import FlopCounter, LiveTensors
 from bob.backbones.weights.locate import find_weights
 from bob.backbones.weights.tensors import tensor_hash
 from bob.errors import BackboneError, OutputError, PlanMismatchError, UnavailableError
@@ -227,11 +227,10 @@ def _gflops(backbone: Backbone) -> float | None:
     """
     if not _runs_in_torch(backbone):
         return None
-    from torch.utils.flop_counter import FlopCounterMode  # loads Triton where it is installed
-
-    with FlopCounterMode(display=False) as counter:
+    counter = FlopCounter()
+    with counter:
         backbone.embed(_blank(backbone, 1), [backbone.spec.output])
-    return float(counter.get_total_flops()) / 1e9
+    return counter.flops / 1e9
 
 
 def _peak_mib(backbone: Backbone, weights_mib: float) -> float | None:

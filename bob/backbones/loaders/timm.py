@@ -14,6 +14,7 @@ import torch
 from bob.backbones.backbone import Loaded
 from bob.backbones.loaders.timm_features import TimmFeatures
 from bob.backbones.pixels.geometry import Geometry, Normalisation
+from bob.backbones.timm_library import import_timm
 from bob.backbones.weights.layouts import with_layout_advice
 from bob.backbones.weights.positions import Resampling, require_requested, resampling
 from bob.backbones.weights.read import Checkpoint, read_checkpoint, without_wrapper
@@ -58,6 +59,7 @@ def outline(spec: BackboneSpec, *, offline: bool) -> Loaded:
 
 def preprocessing(spec: BackboneSpec, config: Mapping[str, Any]) -> tuple[Geometry, Normalisation]:
     """Return timm's own preprocessing for the weights, with the spec's overrides."""
+    import_timm()
     from timm.data import resolve_data_config
 
     defaults, overrides = resolve_data_config({}, pretrained_cfg=dict(config)), spec.preprocessing
@@ -103,6 +105,7 @@ def _architecture(spec: BackboneSpec, *, offline: bool) -> Architecture:
     if not spec.architecture.startswith(HUB_PREFIX):
         _check_architecture(spec)
         return Architecture(spec.architecture, spec.options)
+    import_timm()
     from timm.models._hub import load_model_config_from_path
 
     repository = spec.architecture.removeprefix(HUB_PREFIX)
@@ -114,7 +117,7 @@ def _architecture(spec: BackboneSpec, *, offline: bool) -> Architecture:
 
 
 def _loaded(spec: BackboneSpec, model: Any) -> Loaded:
-    import timm
+    timm = import_timm()
 
     geometry, normalisation = preprocessing(spec, model.pretrained_cfg)
     return Loaded(
@@ -124,7 +127,7 @@ def _loaded(spec: BackboneSpec, model: Any) -> Loaded:
 
 def _create(spec: BackboneSpec, architecture: Architecture, **options: Any) -> Any:
     """Build a timm model, for the spec's input size where the architecture depends on it."""
-    import timm
+    timm = import_timm()
 
     arguments = {**architecture.options, **options}
     resized = {"img_size": spec.preprocessing.input_px} if spec.preprocessing.input_px else {}
@@ -261,7 +264,7 @@ def _classes_in(state: State) -> int | None:
 
 
 def _check_architecture(spec: BackboneSpec) -> None:
-    import timm
+    timm = import_timm()
 
     name = spec.architecture.split(".")[0]
     if not timm.is_model(name):

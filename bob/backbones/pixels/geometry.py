@@ -11,6 +11,7 @@ from PIL import Image
 
 from bob.backbones.pixels.region import LONGEST_PX, Region
 from bob.backbones.pixels.resample import FILTERS, Axis
+from bob.backbones.timm_library import import_timm
 
 FAST_LEVELS = 2
 """Largest difference of a `fast` pixel from the exact one, of 255 levels.
@@ -126,6 +127,7 @@ def _transform(geometry: Geometry) -> Callable[[Image.Image], torch.Tensor]:
 
     `use_prefetcher` leaves the normalisation to the device.
     """
+    import_timm()
     from timm.data import create_transform
 
     transform: Callable[[Image.Image], torch.Tensor] = create_transform(

@@ -1,4 +1,4 @@
-"""The memory of live tensors, by hand and compared with PyTorch's allocator."""
+"""What operations take, by hand and compared with PyTorch's allocator and its own counter."""
 
 from itertools import accumulate
 
@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
-from bob.backbones.activations import LiveTensors
+from bob.backbones.operations import FlopCounter, LiveTensors
 
 
 def chain(x):
@@ -71,3 +72,28 @@ def test_live_tensors_are_those_of_the_allocator(forward):
         if event.name() == "[memory]"
     )
     assert live.peak_bytes == pytest.approx(max(accumulate(size for _, size in changes)), abs=64)
+
+
+def test_flops_by_hand():
+    """3 * 4 values of 5 products each, 2 per multiply-add."""
+    with torch.inference_mode(), FlopCounter() as counter:
+        torch.ones(3, 5) @ torch.ones(5, 4)
+    assert counter.flops == 2 * 3 * 4 * 5
+
+
+@pytest.mark.parametrize(
+    "forward",
+    [
+        chain,
+        nn.Conv2d(3, 6, 3, stride=2, groups=3),
+        nn.Sequential(nn.Flatten(2), nn.Linear(400, 8), nn.TransformerEncoderLayer(8, 2)).eval(),
+        lambda x: nn.functional.scaled_dot_product_attention(x, x, x),
+    ],
+)
+def test_flops_are_those_of_pytorchs_own_counter(forward):
+    x = torch.ones(2, 3, 20, 20)
+    with torch.inference_mode(), FlopCounterMode(display=False) as expected:
+        forward(x)
+    with torch.inference_mode(), FlopCounter() as counter:
+        forward(x)
+    assert counter.flops == expected.get_total_flops()
