@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bob.statistics.aggregate import borda, ranks, win_rate, wins, z_scores
+from bob.statistics.aggregate import borda, ranks, scales, win_rate, wins, z_scores
 from tests.builders.published_table import read_published_table
 
 VALUES = np.array([[0.9, 10.0], [0.8, 30.0], [0.8, 20.0]])
@@ -21,6 +21,12 @@ def test_z_scores_by_hand() -> None:
         [-0.0333333 / 0.0577350, 0.0],
     ]
     assert z_scores(VALUES, HIGHER) == pytest.approx(np.array(expected), abs=1e-5)
+
+
+def test_scales_turn_differences_of_values_into_those_of_z_scores() -> None:
+    """The first setting has the standard deviation 1 / √300, the second 10, lower is better."""
+    assert scales(VALUES, HIGHER) == pytest.approx([300**0.5, -0.1])
+    assert scales(np.full((3, 1), 0.7), (True,)).tolist() == [0]
 
 
 def test_z_scores_agree_with_scipy() -> None:
@@ -51,6 +57,11 @@ def test_ranks_wins_and_borda_by_hand() -> None:
     assert wins(VALUES, HIGHER).tolist() == [[2, 2], [0.5, 0], [0.5, 1]]
     assert borda(VALUES, HIGHER).tolist() == [4, 0.5, 1.5]
     assert win_rate(VALUES, HIGHER).tolist() == [1, 0.125, 0.375]  # of 2 others in 2 settings
+
+
+def test_a_pool_of_two_has_a_win_rate() -> None:
+    assert win_rate(VALUES[:2], (True, True)).tolist() == [0.5, 0.5]
+    assert win_rate(VALUES[:2], HIGHER).tolist() == [1, 0]
 
 
 def test_ranks_agree_with_scipy() -> None:

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.stats import norm
 from sklearn.metrics import cohen_kappa_score
+from statsmodels.stats.proportion import proportion_confint
 
 from bob.statistics.complementarity import Complementarity, complementarity
 
@@ -22,6 +24,38 @@ def test_by_hand() -> None:
     assert counts.oracle_gain == pytest.approx(0.2)
     assert counts.rescued_by_a == counts.rescued_by_b == 0.5
     assert counts.kappa == pytest.approx(1 / 6)
+
+
+def test_shares_and_their_limits_are_those_of_statsmodels() -> None:
+    """Of 20: both 8, only a 5, only b 3, neither 4. b is wrong on 9, of which a rescues 5."""
+    counts = Complementarity(both=8, only_a=5, only_b=3, neither=4)
+    assert counts.one_right == pytest.approx(8 / 20)
+    assert counts.rescued_by_a == pytest.approx(5 / 9)
+    assert counts.rescued_by_b == pytest.approx(3 / 7)
+    assert counts.oracle_gain == pytest.approx(3 / 20)
+    for limits, count, n in (
+        (counts.one_right_limits, 8, 20),
+        (counts.rescued_by_a_limits, 5, 9),
+        (counts.rescued_by_b_limits, 3, 7),
+        (counts.oracle_gain_limits, 3, 20),
+    ):
+        assert limits == pytest.approx(proportion_confint(count, n, method="wilson"))
+
+
+@pytest.mark.parametrize("n", [12, 60])
+def test_limits_of_kappa_are_the_jackknife_s(n: int) -> None:
+    """Every example is left out in turn."""
+    a, b = np.random.default_rng(n).integers(2, size=(2, n))
+    kappa = cohen_kappa_score(a, b)
+    without = [cohen_kappa_score(np.delete(a, i), np.delete(b, i)) for i in range(n)]
+    reach = norm.ppf(0.975) * np.sqrt((n - 1) / n * ((without - np.mean(without)) ** 2).sum())
+    expected = max(-1, kappa - reach), min(1, kappa + reach)
+    assert of(a.tolist(), b.tolist()).kappa_limits == pytest.approx(expected)
+
+
+def test_kappa_has_no_limits_beside_a_classifier_that_is_always_right_or_wrong() -> None:
+    assert of([1, 0, 1, 0], [1, 1, 1, 1]).kappa_limits is None
+    assert of([1, 0, 1, 0], [0, 0, 0, 0]).kappa_limits is None
 
 
 @pytest.mark.parametrize("seed", range(5))

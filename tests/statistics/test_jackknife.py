@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import brentq
 from scipy.stats import beta, kurtosis
 from scipy.stats import t as student_t
+from statsmodels.stats.proportion import proportion_confint
 
 from bob.metrics.binary import area_under_roc, area_under_roc_leave_one_out
 from bob.statistics.jackknife import (
@@ -14,6 +15,7 @@ from bob.statistics.jackknife import (
     jackknife_limits,
     median_limits,
     one_sample_values,
+    rate_at_quantile,
     resample_values,
 )
 from bob.statistics.limits import wilson
@@ -41,6 +43,65 @@ def test_the_jackknife_estimates_the_bias_of_a_square() -> None:
     assert jackknife_bias(values.mean() ** 2, leave_one_out) == pytest.approx(
         values.var(ddof=1) / 30
     )
+
+
+def test_an_estimate_that_no_example_moves_has_wilsons_limits() -> None:
+    """Two samples of 10 and 40 count as two of their harmonic mean, 2 / (1/10 + 1/40) = 16."""
+    for value in (1.0, 0.0, 0.25):
+        alone = jackknife_limits(value, np.full(12, value), np.zeros(12))
+        assert alone == pytest.approx(proportion_confint(value * 12, 12, method="wilson"))
+        both = jackknife_limits(value, np.full(50, value), np.arange(50) < 10)
+        assert both == pytest.approx(proportion_confint(value * 32, 32, method="wilson"))
+
+
+def test_a_perfect_estimate_that_some_example_moves_counts_all_examples() -> None:
+    """An estimate of 1 has no variance on the scale of a share."""
+    leave_one_out = np.array([1.0] * 11 + [0.9])
+    expected = proportion_confint(12, 12, method="wilson")
+    assert jackknife_limits(1.0, leave_one_out, np.zeros(12)) == pytest.approx(expected)
+
+
+def test_a_sample_of_one_or_an_undefined_estimate_has_no_limits() -> None:
+    values = np.array([0.4, 0.5, 0.6, 0.7])
+    assert jackknife_limits(0.5, values, np.array([0, 0, 1, 1])) is not None
+    assert jackknife_limits(0.5, values, np.array([0, 0, 0, 1])) is None
+    assert jackknife_limits(0.5, np.array([0.4, np.nan, 0.6, 0.7]), np.zeros(4)) is None
+
+
+# ---- a rate at a quantile
+
+
+def test_a_rate_at_a_known_threshold_has_wilsons_limits() -> None:
+    """A million ordered scores in [0, 1]: 95 % are at or below 0.95, and so are 7 of 10 counted."""
+    counted = np.array([0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.94, 0.96, 0.97, 0.98])
+    limits = rate_at_quantile(counted, np.arange(1, 1_000_001) / 1e6, 0.95)
+    assert limits == pytest.approx(proportion_confint(7, 10, method="wilson"))
+
+
+@pytest.mark.parametrize("decimals", [1, 6])
+def test_limits_of_a_rate_add_those_of_its_threshold(decimals: int) -> None:
+    """Places among the 30 ordered scores solve a beta distribution's equation; ties count below."""
+    rng = np.random.default_rng(decimals)
+    counted, ordered = (rng.normal(size=n).round(decimals) for n in (40, 30))
+    threshold = np.quantile(ordered, 0.9, method="inverted_cdf")
+    at_or_below = [0, *((counted <= score).sum() for score in np.sort(ordered)), 40]
+    observed = int((counted <= threshold).sum())
+    added = []
+    for probability in (0.975, 0.025):
+        place = brentq(lambda k, p=probability: beta.cdf(0.9, k, 31 - k) - p, 1e-9, 31 - 1e-9)
+        below = math.floor(place)
+        share = place - below
+        count = (1 - share) * at_or_below[below] + share * at_or_below[below + 1]
+        distance = abs(count - observed)
+        added.append(max(0.0, distance * (distance - 1)) / (40 * 39))
+    low, high = proportion_confint(observed, 40, method="wilson")
+    rate = observed / 40
+    expected = (
+        rate - math.hypot(math.sqrt(added[0]), rate - low),
+        rate + math.hypot(math.sqrt(added[1]), high - rate),
+    )
+    assert max(added) > 0
+    assert rate_at_quantile(counted, ordered, 0.9) == pytest.approx(expected, abs=1e-7)
 
 
 # ---- values per example

@@ -17,6 +17,7 @@ from bob.statistics.limits import (
     mean_of_skewed,
     paired_shares,
     ratio,
+    student,
     wilson,
 )
 
@@ -99,6 +100,27 @@ def test_limits_of_a_mean_of_ones_are_wilsons() -> None:
     """20 values: those of 20 out of 20; a single value: those of 1 out of 1."""
     for n in (20, 1):
         assert mean_of_bounded(np.ones(n)) == pytest.approx(wilson(np.float64(n), np.float64(n)))
+
+
+@pytest.mark.parametrize("n", [2, 5, 40])
+def test_limits_of_a_bounded_mean_solve_wilsons_equation_with_students_quantile(n: int) -> None:
+    """The mean of as many zeros and ones as give the same variance is t standard errors away."""
+    values = np.random.default_rng(n).uniform(0.2, 0.9, n)
+    mean = values.mean()
+    size = mean * (1 - mean) / (values.var(ddof=1) / n)
+    quantile = student_t.ppf(0.975, n - 1)
+    expected = [
+        brentq(lambda p: (mean - p) ** 2 - quantile**2 * p * (1 - p) / size, *sorted((mean, end)))
+        for end in (0.0, 1.0)
+    ]
+    assert mean_of_bounded(values) == pytest.approx(tuple(expected), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [2, 9])
+def test_students_limits_are_those_of_scipy(n: int) -> None:
+    values = np.random.default_rng(n).normal(3, 2, n)
+    expected = ttest_1samp(values, 0).confidence_interval(0.95)
+    assert student(values) == pytest.approx((expected.low, expected.high))
 
 
 @pytest.mark.parametrize("n", [3, 50, 1000])

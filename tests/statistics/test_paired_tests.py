@@ -1,6 +1,7 @@
 """Paired tests and intervals of differences: against scipy and statsmodels, and their laws."""
 
 import itertools
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -113,6 +114,31 @@ def test_t_tests_agree_with_scipy() -> None:
 
 def test_t_tests_of_a_single_draw_have_p_1() -> None:
     assert t_tests(np.array([[0.9], [0.1]])).tolist() == [[1, 1], [1, 1]]
+
+
+def test_every_test_is_that_of_its_name() -> None:
+    rng = np.random.default_rng(11)
+    answers, values = right(12, 0.5, 0.8, seed=12), rng.random((2, 10))
+    gap = values[0] - values[1]
+    only_a, only_b = (int(((answers[0] - answers[1]) == sign).sum()) for sign in (1, -1))
+    flipped = stats.permutation_test(
+        tuple(values),
+        lambda x, y, axis: (x - y).mean(axis),
+        permutation_type="samples",
+        n_resamples=np.inf,
+        vectorized=True,
+    )
+    normal = 2 * stats.norm.sf(abs(gap.sum()) / np.sqrt((gap**2).sum()))
+    expected = {
+        "mcnemar": stats.binomtest(only_a, only_a + only_b).pvalue,
+        "sign_flip": flipped.pvalue,
+        "t": stats.ttest_rel(*values).pvalue,
+        "jackknife": normal,
+        "bootstrap": normal,
+    }
+    for name in get_args(PairedTest):
+        found = p_values(answers if name == "mcnemar" else values, name)[0, 1]
+        assert found == pytest.approx(expected[name]), name
 
 
 def test_the_test_depends_on_the_values() -> None:

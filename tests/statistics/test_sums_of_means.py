@@ -29,6 +29,14 @@ def test_a_single_sample_of_draws_is_tested_by_student() -> None:
     assert p[0, 1] == pytest.approx(stats.ttest_rel(a, b).pvalue)
 
 
+def test_two_draws_are_enough_for_students_test() -> None:
+    a, b = np.array([0.7, 0.8]), np.array([0.5, 0.4])
+    p = sum_p_values([Sample(np.stack([a, b]), True)])[0, 1]
+    assert p == pytest.approx(stats.ttest_rel(a, b).pvalue)
+    of_two = sum_covariance([Sample(np.stack([a, b]), True)])
+    assert of_two == pytest.approx(np.cov(np.stack([a, b])) / 2)
+
+
 def test_two_samples_of_draws_have_satterthwaites_degrees_of_freedom() -> None:
     """Welch's test has them: the difference of two means is a sum with the second one negated."""
     a, b = RNG.normal(0.5, 0.1, 10), RNG.normal(0.45, 0.3, 6)

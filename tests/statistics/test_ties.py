@@ -61,6 +61,12 @@ def test_without_tests_against_the_best_there_are_no_groups() -> None:
     assert tie_groups(np.ones((1, 1))) == [1]
 
 
+def test_a_p_value_of_exactly_5_percent_tells_nothing_apart() -> None:
+    """Two backbones are distinguished below it, as in the definition of a test's level."""
+    assert tie_groups(np.array([[1.0, 0.05], [0.05, 1.0]])) == [1, 1]
+    assert tie_groups(np.array([[1.0, 0.0499], [0.0499, 1.0]])) == [1, 2]
+
+
 def test_no_backbones_have_no_groups() -> None:
     assert tie_groups(np.empty((0, 0))) == []
 
