@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.datasets.conditions import SplitConditions, split_by_conditions
-from bob.datasets.conflicts import conflict_notes, unreadable_notes
+from bob.datasets.conflicts import conflict_notes, target_conflict_notes, unreadable_notes
 from bob.datasets.content.planned import planned_reader
 from bob.datasets.content.traits import Trait, traits_of
 from bob.datasets.dataset import Dataset, Shift, Split
@@ -60,6 +60,7 @@ def assemble(
         *group_notes(images.groups),
         *_alpha_notes(images),
         *conflict_notes([images], classes),
+        *target_conflict_notes(images),
         *dataset.notes,
         *_one_sided_classes(dataset),
         *_overlaps(dataset.splits),

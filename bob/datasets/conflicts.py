@@ -1,4 +1,4 @@
-"""Byte-identical images that have different labels, and images that cannot be read."""
+"""Byte-identical images that have different labels or targets, and images that cannot be read."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -67,6 +67,26 @@ def conflict_notes(splits: Sequence[Split], classes: Sequence[str]) -> list[str]
         f"{images:,} images{others} are byte-identical to images with another label, such as "
         f"{example}: no classifier can get all of them right"
     ]
+
+
+def target_conflict_notes(images: Split) -> list[str]:
+    """Return notes on byte-identical images whose masks or depth maps have other bytes."""
+    notes = []
+    for what, targets in (("mask", images.masks), ("depth map", images.depths)):
+        if targets is None:
+            continue
+        contents = [
+            positions
+            for positions in repeats(images.content)
+            if len({targets.content[i] for i in positions}) > 1
+        ]
+        if contents:
+            example = " and ".join(repr(images.ids[i]) for i in contents[0][:2])
+            notes.append(
+                f"{sum(map(len, contents)):,} images are byte-identical to images with another "
+                f"{what}, such as {example}: where pixels differ, no prediction can fit both"
+            )
+    return notes
 
 
 def ids_with(split: Split, trait: Trait) -> list[str]:

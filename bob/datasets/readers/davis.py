@@ -45,7 +45,7 @@ def list_davis(source: DavisSource, root: Path, cache: Path) -> ImageListing:
         if not frames:
             raise DatasetError(
                 f"{where}: {source.list} names video {video!r}, of which "
-                f"{(IMAGES / video).as_posix()} holds no frames."
+                f"{(IMAGES / video).as_posix()} holds no frames (*.jpg)."
             )
         masks = root / MASKS / video
         pairs += [TargetPair(frame, masks / f"{frame.stem}.png", "test") for frame in frames]

@@ -190,6 +190,20 @@ def test_what_is_missing_of_an_archive_is_named_with_where_to_get_it(tmp_path: P
             shipped("ade20k", tmp_path / "ade")
 
 
+def test_copies_of_an_image_with_other_masks_are_told(tmp_path: Path) -> None:
+    """Three copies, two of which have one mask; and two images with the masks of these."""
+    root = rooms(tmp_path / "rooms", "train/e", "test/f")
+    for name, mask in (("train/a", MASK), ("train/b", MASK), ("train/c", 1 - MASK % 2)):
+        add(root, name, mask, seed=9)
+    notes = opened(root).notes
+    assert (
+        "3 images are byte-identical to images with another mask, such as 'images/train/a.jpg' "
+        "and 'images/train/b.jpg': where pixels differ, no prediction can fit both"
+    ) in notes
+    add(root, "train/c", MASK, seed=9)
+    assert not any("another mask" in note for note in opened(root).notes)
+
+
 def test_the_layout_of_coco_stuff(tmp_path: Path) -> None:
     """As mmsegmentation's converter leaves it, beside the maps that it read."""
     root = tmp_path / "coco_stuff164k"
