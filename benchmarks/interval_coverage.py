@@ -4,7 +4,8 @@
 
 N simulated test sets (default: 500; 40 with --quick) per line, each of which has an interval; the
 truth is the value on one very large test set. Lines are the calibration error under corruptions
-(conditions share half of an image's noise), the metrics over groups where one is clearly worst, the
+(conditions share half of an image's noise), the metrics over groups, clearly different and equal
+ones, the
 accuracy against frequency over classes, every further metric of class-incremental learning,
 calibration, clusters, regression, long tails, image-text retrieval and anomalies, the drop from
 easy to hard images, Kendall's tau of a description with the probe over backbones, what two
@@ -49,10 +50,9 @@ def coverages(trials: int) -> Iterator[tuple[str, float]]:
     for images, conditions, sharp in ((64, 75, 2.0), (300, 10, 2.0), (300, 10, 0.5)):
         point = grids.corruption_ece_point(images, conditions, 2.0, sharp, trials)
         yield point.label, point.coverage
-    shares = (0.9, 0.75, 0.5)
-    large = random_groups(LARGE, shares, 0)
-    for name in ("worst_group_top1", "group_gap", "adjusted_top1", "recall_gap"):
-        for images in (50, 150):
+    for images, shares in questions.GROUPS:
+        large = random_groups(LARGE, shares, 0)
+        for name in ("worst_group_top1", "group_gap", "adjusted_top1", "recall_gap"):
             point = grids.metric_point(name, random_groups, (images, shares), large, trials)
             yield point.label, point.coverage
     for classes, strength in ((40, 0.3), (100, 0.0), (100, 0.3)):

@@ -9,6 +9,8 @@ from bob.numerics.arrays import Doubles, Ints
 
 ECE_BINS = 15
 """Bins of calibration errors; used throughout Guo et al. 2017 (arXiv:1706.04599)."""
+DOUBT = 2.0
+"""Standard errors by which a true gap may be smaller than the observed one."""
 MAX_RATIO = 40.0
 """Ratio of a gap to its standard error above which erfc(ratio / sqrt 2) is 0 in float64."""
 
@@ -43,26 +45,41 @@ def binned_leave_one_out(gap: Doubles, bins: Ints) -> Doubles:
     return np.asarray(total / (len(gap) - 1)) if len(gap) > 1 else np.full(1, np.nan)
 
 
-def binned_bias(gap: Doubles, bins: Ints) -> float:
-    """Return the expected excess of the error over the sum of the bins' true absolute gaps."""
+def binned_bias_range(gap: Doubles, bins: Ints) -> tuple[float, float]:
+    """Return the least and the most by which noise raises the error; see `bias_range_of_bins`."""
     n = len(gap)
-    return bias_of_bins(
+    return bias_range_of_bins(
         np.bincount(bins, weights=gap) / n, np.bincount(bins, weights=gap**2) / n, n
     )
 
 
-def bias_of_bins(mean: Doubles, mean_square: Doubles, n: int) -> float:
-    """Return the expected excess of a sum of absolute means of `n` independent examples.
+def bias_range_of_bins(mean: Doubles, mean_square: Doubles, n: int) -> tuple[float, float]:
+    """Return the least and the most by which noise raises a sum of absolute means of `n` examples.
 
     `mean` and `mean_square` (B,) are those of the examples' gaps in each bin, 0 outside of it. The
-    mean g of a bin is nearly normal with standard error s, so its absolute value is folded normal,
-    with mean sqrt(2 / pi) s exp(-g² / 2 s²) + |g| erf(|g| / s sqrt 2); the bias is this mean minus
-    |g|, summed over bins.
-    """
-    from scipy.special import erfc  # 0.1 s that `list` and `--help` need not pay
+    mean of a bin is nearly normal with a standard error s, so that its absolute value is folded
+    normal. Where the true gap is g, the expected excess over |g| is
 
+        sqrt(2 / pi) s exp(-g² / 2 s²) - |g| erfc(|g| / s sqrt 2),
+
+    which falls from 0.8 s at g = 0. The observed gap is mostly larger than a small true one, so
+    that its excess is too small. The least is the sum over bins at the observed gaps, the most that
+    at gaps nearer to 0 by `DOUBT` standard errors.
+    """
     variance = (mean_square - mean**2) / max(n - 1, 1)
     error = np.sqrt(np.maximum(variance, np.finfo(float).tiny))
     ratio = np.minimum(np.abs(mean) / error, MAX_RATIO)  # so that no square overflows
-    spread = np.sqrt(2 / np.pi) * error * np.exp(-(ratio**2) / 2)
-    return float((spread - np.abs(mean) * erfc(ratio / np.sqrt(2))).sum())
+    least, most = (
+        float((error * _excess(each)).sum()) for each in (ratio, np.maximum(ratio - DOUBT, 0))
+    )
+    return least, most
+
+
+def _excess(ratio: Doubles) -> Doubles:
+    """Return how much larger the mean of |N(ratio, 1)| is than the ratio, which is at least 0."""
+    from scipy.special import erfc  # 0.1 s that `list` and `--help` need not pay
+
+    excess: Doubles = np.sqrt(2 / np.pi) * np.exp(-(ratio**2) / 2) - ratio * erfc(
+        ratio / np.sqrt(2)
+    )
+    return excess

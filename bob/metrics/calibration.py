@@ -4,7 +4,7 @@ import numpy as np
 
 from bob.errors import UndefinedError
 from bob.metrics.binned import (
-    binned_bias,
+    binned_bias_range,
     binned_error,
     binned_leave_one_out,
     equal_mass_bins,
@@ -146,6 +146,11 @@ def _class_gaps(outcome: ClassProbabilities) -> list[Gaps]:
     ]
 
 
+def _class_bias_range(outcome: ClassProbabilities) -> tuple[float, float]:
+    least, most = np.mean([binned_bias_range(*gaps) for gaps in _class_gaps(outcome)], axis=0)
+    return float(least), float(most)
+
+
 def _squared_distances(outcome: ClassProbabilities) -> Doubles:
     """Return (N,) Σ p² − 2 p_y + 1."""
     if not len(outcome):
@@ -159,11 +164,11 @@ METRICS = (
     Metric(
         equal_mass_ece,
         ClassPredictions,
-        interval="jackknife",
+        interval="folded",
         higher_is_better=False,
         summary="expected calibration error, 15 bins of equal size",
         leave_one_out=lambda outcome: binned_leave_one_out(*_confidence_gaps(outcome)),
-        bias=lambda outcome: binned_bias(*_confidence_gaps(outcome)),
+        bias_range=lambda outcome: binned_bias_range(*_confidence_gaps(outcome)),
     ),
     Metric(
         aurc,
@@ -185,13 +190,13 @@ METRICS = (
     Metric(
         classwise_ece,
         ClassProbabilities,
-        interval="jackknife",
+        interval="folded",
         higher_is_better=False,
         summary="calibration error of each class's probability, averaged over classes",
         leave_one_out=lambda outcome: np.asarray(
             np.mean([binned_leave_one_out(*gaps) for gaps in _class_gaps(outcome)], axis=0)
         ),
-        bias=lambda outcome: float(np.mean([binned_bias(*g) for g in _class_gaps(outcome)])),
+        bias_range=_class_bias_range,
     ),
     Metric(
         risk_at_coverage,

@@ -7,7 +7,7 @@ import numpy as np
 
 from bob.errors import UndefinedError
 from bob.metrics.binned import (
-    binned_bias,
+    binned_bias_range,
     binned_error,
     binned_leave_one_out,
     equal_width_bins,
@@ -239,10 +239,10 @@ METRICS = (
     Metric(
         ece,
         ClassPredictions,
-        interval="jackknife",
+        interval="folded",
         higher_is_better=False,
         summary="expected calibration error, 15 bins",
         leave_one_out=lambda outcome: binned_leave_one_out(*_gaps(outcome)),
-        bias=lambda outcome: binned_bias(*_gaps(outcome)),
+        bias_range=lambda outcome: binned_bias_range(*_gaps(outcome)),
     ),
 )

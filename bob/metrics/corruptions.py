@@ -12,7 +12,7 @@ image under several conditions are not independent, so intervals are over images
 import numpy as np
 
 from bob.errors import UndefinedError
-from bob.metrics.binned import ECE_BINS, bias_of_bins, equal_width_bins
+from bob.metrics.binned import ECE_BINS, bias_range_of_bins, equal_width_bins
 from bob.metrics.metric import Metric, mean_of
 from bob.numerics.arrays import Doubles
 from bob.outcomes import CorruptionProbabilities, CorruptionResults
@@ -103,9 +103,9 @@ def _ece_without_each(outcome: CorruptionProbabilities) -> Doubles:
     return np.asarray(np.abs(gaps.sum(0) - gaps).sum(1) / (len(gaps) - 1))
 
 
-def _ece_bias(outcome: CorruptionProbabilities) -> float:
+def _ece_bias_range(outcome: CorruptionProbabilities) -> tuple[float, float]:
     gaps = _gaps_by_bin(outcome)
-    return bias_of_bins(gaps.mean(0), (gaps**2).mean(0), len(gaps))
+    return bias_range_of_bins(gaps.mean(0), (gaps**2).mean(0), len(gaps))
 
 
 METRICS = (
@@ -138,11 +138,11 @@ METRICS = (
     Metric(
         corruption_ece,
         CorruptionProbabilities,
-        interval="jackknife",
+        interval="folded",
         higher_is_better=False,
         summary="expected calibration error under corruptions, 15 bins",
         leave_one_out=_ece_without_each,
-        bias=_ece_bias,
+        bias_range=_ece_bias_range,
     ),
     Metric(
         corruption_brier,

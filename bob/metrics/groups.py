@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 
 from bob.errors import UndefinedError
-from bob.metrics.metric import Metric, mean_of
+from bob.metrics.metric import GroupAccuracies, Metric, mean_of
 from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes import GroupResults
 
@@ -202,6 +202,21 @@ def _redrawn(
     return values
 
 
+def _compared(
+    function: OfAccuracies, *, within_classes: bool = False
+) -> Callable[[GroupResults], GroupAccuracies]:
+    """Return a function to the accuracies of groups, compared with all or with their class."""
+
+    def accuracies(outcome: GroupResults) -> GroupAccuracies:
+        groups = _GroupCounts.of(outcome)
+        compared = groups.y if within_classes else np.zeros_like(groups.y)
+        return GroupAccuracies(
+            groups.right, groups.count, compared, lambda accuracy: function(accuracy, groups.y)
+        )
+
+    return accuracies
+
+
 METRICS = (
     Metric(
         group_top1,
@@ -214,31 +229,32 @@ METRICS = (
     Metric(
         worst_group_top1,
         GroupResults,
-        interval="bootstrap",
+        interval="lowest",
         higher_is_better=True,
         summary="lowest accuracy of a value and class",
         strata=lambda outcome: outcome.group,
         redrawn=_redrawn(_worst),
+        accuracies=_compared(_worst),
     ),
     Metric(
         group_gap,
         GroupResults,
-        interval="bootstrap",
+        interval="gap",
         higher_is_better=False,
         summary="highest minus lowest accuracy of a value and class",
         strata=lambda outcome: outcome.group,
         redrawn=_redrawn(_gap),
-        biased=True,
+        accuracies=_compared(_gap),
     ),
     Metric(
         group_ratio,
         GroupResults,
-        interval="bootstrap",
+        interval="gap",
         higher_is_better=True,
         summary="lowest divided by highest accuracy of a value and class",
         strata=lambda outcome: outcome.group,
         redrawn=_redrawn(_ratio),
-        biased=True,
+        accuracies=_compared(_ratio),
     ),
     Metric(
         adjusted_top1,
@@ -251,12 +267,12 @@ METRICS = (
     Metric(
         recall_gap,
         GroupResults,
-        interval="bootstrap",
+        interval="gap",
         higher_is_better=False,
         summary="difference of a class's accuracy between values, averaged over classes",
         strata=lambda outcome: outcome.group,
         redrawn=_redrawn(_recall_gap),
-        biased=True,
+        accuracies=_compared(_recall_gap, within_classes=True),
     ),
     Metric(
         paired_drop,

@@ -16,7 +16,9 @@ from bob.metrics import Metric, metric_named
 from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes import Outcome
 from bob.statistics import limits as closed
+from bob.statistics.extremes import gap_limits, lowest_limits
 from bob.statistics.jackknife import (
+    folded_limits,
     jackknife_bias,
     jackknife_limits,
     median_limits,
@@ -120,13 +122,29 @@ def _tango(value: float, metric: Metric, outcome: Outcome) -> Interval:
 def _jackknife(value: float, metric: Metric, outcome: Outcome) -> Interval | None:
     assert metric.leave_one_out is not None, metric.name
     leave_one_out = np.asarray(metric.leave_one_out(outcome), np.float64)
-    bias = 0.0
-    if metric.bias is not None:
-        bias = metric.bias(outcome)
-    elif metric.biased:
-        bias = jackknife_bias(value, leave_one_out)
+    bias = jackknife_bias(value, leave_one_out) if metric.biased else 0.0
     limits = jackknife_limits(value, leave_one_out, _strata(metric, outcome), bias)
     return None if limits is None else clip_limits(value, limits, 0, 1)
+
+
+def _folded(value: float, metric: Metric, outcome: Outcome) -> Interval | None:
+    assert metric.leave_one_out is not None and metric.bias_range is not None, metric.name
+    leave_one_out = np.asarray(metric.leave_one_out(outcome), np.float64)
+    limits = folded_limits(value, leave_one_out, metric.bias_range(outcome))
+    return None if limits is None else clip_limits(value, limits, 0, 1)
+
+
+def _lowest(value: float, metric: Metric, outcome: Outcome) -> Interval:
+    assert metric.accuracies is not None, metric.name
+    groups = metric.accuracies(outcome)
+    return clip_limits(value, lowest_limits(groups.right, groups.count), 0, 1)
+
+
+def _gap(value: float, metric: Metric, outcome: Outcome) -> Interval:
+    assert metric.accuracies is not None, metric.name
+    groups = metric.accuracies(outcome)
+    limits = gap_limits(groups.function, groups.right, groups.count, groups.compared)
+    return clip_limits(value, limits, 0, 1)
 
 
 def _quantile(value: float, metric: Metric, outcome: Outcome) -> Interval:
@@ -159,6 +177,9 @@ CLOSED_FORMS: Mapping[str, Callable[[float, Metric, Outcome], Interval | None]] 
     "tango": _tango,
     "t": _student,
     "jackknife": _jackknife,
+    "folded": _folded,
+    "lowest": _lowest,
+    "gap": _gap,
     "quantile": _quantile,
     "median": _median,
 }

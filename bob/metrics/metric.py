@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bob.errors import ConfigError, UndefinedError
-from bob.numerics.arrays import Doubles
+from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes import Outcome
 
 IntervalKind = Literal[
@@ -21,6 +21,9 @@ IntervalKind = Literal[
     "tango",
     "t",
     "jackknife",
+    "folded",
+    "lowest",
+    "gap",
     "quantile",
     "median",
     "bootstrap",
@@ -36,10 +39,27 @@ READS: Mapping[IntervalKind, str] = {
     "tango": "per_example",
     "t": "per_example",
     "jackknife": "leave_one_out",
+    "folded": "bias_range",
+    "lowest": "accuracies",
+    "gap": "accuracies",
     "quantile": "at_quantile",
     "median": "median_of",
 }
 """Kind of interval → the function of the metric from which it is computed."""
+
+
+@dataclass(frozen=True, eq=False)
+class GroupAccuracies:
+    """The accuracies of G groups of images, and a function of them."""
+
+    right: Doubles
+    """(G,) sums of right answers, each from 0 to 1."""
+    count: Doubles
+    """(G,) images."""
+    compared: Ints
+    """(G,) groups with equal numbers are compared with each other."""
+    function: Callable[[Doubles], Doubles]
+    """Accuracies (..., G) → values (...,)."""
 
 
 @dataclass(frozen=True)
@@ -99,8 +119,13 @@ class Metric:
     """Outcome → expected value of random answers, or that of equal scores for all examples."""
     describes: bool = False
     """Whether it describes features without saying which are better: nothing is ranked by it."""
-    bias: Callable[[Any], float] | None = None
-    """Outcome → expected shift by noise, for metrics whose bias the jackknife does not estimate."""
+    bias_range: Callable[[Any], tuple[float, float]] | None = None
+    """Outcome → the least and the most by which noise raises a sum of absolute values.
+
+    Needs `leave_one_out` too.
+    """
+    accuracies: Callable[[Any], GroupAccuracies] | None = None
+    """Outcome → the accuracies of groups, whose lowest or whose gap is the metric."""
 
     def __post_init__(self) -> None:
         needed = READS.get(self.interval)

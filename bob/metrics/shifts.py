@@ -8,7 +8,7 @@ robustness is a property of a pool of backbones: see `bob.statistics.effective_r
 import numpy as np
 
 from bob.errors import UndefinedError
-from bob.metrics.metric import Metric
+from bob.metrics.metric import GroupAccuracies, Metric
 from bob.numerics.arrays import Doubles, Ints
 from bob.outcomes import ShiftResults
 
@@ -81,6 +81,13 @@ def _counts_by(outcome: ShiftResults, key: Ints) -> tuple[Doubles, Doubles]:
     return right, count[count > 0].astype(np.float64)
 
 
+def _group_accuracies(outcome: ShiftResults) -> GroupAccuracies:
+    """Return the accuracies of all groups with images, of which the lowest is looked for."""
+    right, count = _counts_by(outcome, outcome.group)
+    compared = np.zeros(len(count), np.int64)
+    return GroupAccuracies(right, count, compared, lambda accuracy: np.asarray(accuracy.min(-1)))
+
+
 def _shifted_top1_per_image(outcome: ShiftResults) -> Doubles:
     """Return (M,) right predictions on the shifted images, weighted by the size of their set."""
     return _weighted(outcome.take(np.flatnonzero(outcome.shift != 0)))
@@ -132,9 +139,10 @@ METRICS = (
     Metric(
         worst_group,
         ShiftResults,
-        interval="bootstrap",
+        interval="lowest",
         higher_is_better=True,
         summary="accuracy on the worst group",
         strata=lambda outcome: outcome.group,
+        accuracies=_group_accuracies,
     ),
 )

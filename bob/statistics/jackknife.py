@@ -59,6 +59,21 @@ def jackknife_limits(
     return wilson(centre * size, size, stdtrit(degrees, 1 - TAIL))
 
 
+def folded_limits(value: float, leave_one_out: Doubles, bias: tuple[float, float]) -> Limits | None:
+    """Return the limits of a sum of absolute values, which noise raises by `bias`: least and most.
+
+    leave_one_out (N,) as in `jackknife_limits`, of one sample. The lower limit is below the value
+    by the largest bias, the upper one by the smallest, both widened by the jackknife's standard
+    error times Student's quantile, as there. They are symmetric, as the error does not vanish near
+    0. None and Wilson's limits are returned under the same conditions as there.
+    """
+    variance, uncertainty = _variance(leave_one_out)
+    if not variance >= ROUNDING:  # NaN too
+        return jackknife_limits(value, leave_one_out, np.zeros(len(leave_one_out)))
+    reach = stdtrit(max(1.0, 2 * variance**2 / uncertainty), 1 - TAIL) * np.sqrt(variance)
+    return np.asarray(value - max(bias) - reach), np.asarray(value - min(bias) + reach)
+
+
 def jackknife_bias(value: float, leave_one_out: Doubles) -> float:
     """Return the jackknife's estimate of the bias of an estimate from one sample.
 

@@ -322,8 +322,9 @@ def multilabel_points(
 def ece_points(
     trials: int, sizes: tuple[int, ...] = (300, 1_000), examples: int = LARGE // 2
 ) -> Iterator[Point]:
-    """Yield points of the expected calibration error of over- and underconfident predictions."""
-    for skill, sharp in ((1.0, 1.5), (1.0, 3.0), (2.0, 1.2), (2.0, 2.0), (2.0, 0.5), (3.0, 1.5)):
+    """Yield points of the expected calibration error: calibrated, over- and underconfident."""
+    calibrated = (1.0, 1.0), (3.0, 1.0)
+    for skill, sharp in (*calibrated, (1.0, 1.5), (1.0, 3.0), (2.0, 1.2), (2.0, 0.5), (3.0, 1.5)):
         large = class_predictions(examples, 10, 0.0, skill, sharp, 0)
         for n in sizes:
             arguments = (n, 10, 0.0, skill, sharp)
@@ -351,13 +352,25 @@ def corruption_ece_point(n: int, conditions: int, skill: float, sharp: float, tr
     return metric_point("corruption_ece", corruption_probabilities, arguments, large, trials)
 
 
-def bootstrap_points(trials: int) -> Iterator[Point]:
-    """Yield points of the metrics without a closed form: worst group, VOC's average precision."""
-    for n, shares in product(
-        (100, 300, 1_000), ((0.9, 0.7, 0.5), (0.95, 0.9, 0.8, 0.6), (0.9, 0.85))
-    ):
-        large: Any = shift_results(LARGE, shares, 0)
+GROUP_SHARES = (
+    (0.9, 0.7, 0.5),
+    (0.95, 0.9, 0.8, 0.6),
+    (0.9, 0.85),
+    (0.8, 0.8, 0.8),
+    (0.75,) * 8,
+)
+"""True accuracies of groups: clearly different ones, similar ones, equal ones."""
+
+
+def worst_group_points(trials: int) -> Iterator[Point]:
+    """Yield points of the lowest of several accuracies."""
+    for n, shares in product((100, 300, 1_000), GROUP_SHARES):
+        large = shift_results(LARGE, shares, 0)
         yield metric_point("worst_group", shift_results, (n, shares), large, trials)
+
+
+def bootstrap_points(trials: int) -> Iterator[Point]:
+    """Yield points of a metric without a closed form: VOC's average precision."""
     for n, skill in product((200, 500), (0.5, 1.5)):
         large = multilabel_predictions(LARGE // 4, 5, skill, 0)
         yield metric_point(
@@ -400,7 +413,6 @@ def table(trials: int) -> Iterator[str]:
         *ood_detection_points(trials // 2, ("auroc", "aupr_in", "aupr_out")),
         *macro_f1_points(trials // 2),
         *multilabel_points(trials // 2, ("label_ap", "roc_auc")),
-        *ece_points(trials // 2),
     ]
     quantile = list(ood_detection_points(trials // 2, ("fpr_at_95_tpr",)))
     resamples = list(bootstrap_points(trials // 5))
@@ -408,10 +420,12 @@ def table(trials: int) -> Iterator[str]:
         ("jackknife", jackknife),
         ("quantile", quantile),
         ("bootstrap", resamples),
+        ("lowest", list(worst_group_points(trials // 2))),
     ):
         yield table_row(name, [point.coverage for point in points if point.decisive >= FEW_WRONG])
         if few_decisive := [point.coverage for point in points if point.decisive < FEW_WRONG]:
             yield table_row(f"{name}, {few}", few_decisive)
+    yield table_row("folded", [point.coverage for point in ece_points(trials // 2)])
 
 
 if __name__ == "__main__":

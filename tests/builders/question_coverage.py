@@ -145,6 +145,12 @@ def groups(n: int, shares: tuple[float, ...], seed: int) -> GroupResults:
     return GroupResults(right, np.zeros(len(value), np.int64), value)
 
 
+GROUPS = tuple(
+    (n, shares) for n in (50, 150) for shares in ((0.9, 0.75, 0.5), (0.75, 0.75, 0.75), (0.75,) * 8)
+)
+"""Settings of `groups`: clearly different accuracies, and equal ones."""
+
+
 def easy_and_hard(n: int, classes: int, drop: float, seed: int) -> GroupResults:
     """Return n easy and n hard images per class, which are less often right by about a drop."""
     rng = np.random.default_rng(seed)
@@ -170,7 +176,7 @@ GRIDS: tuple[tuple[tuple[str, ...], Make, tuple[tuple[Any, ...], ...], int], ...
     (
         ("classwise_ece", "brier"),
         probabilities,
-        ((300, 1.0, 1.5), (1_000, 2.0, 2.0), (300, 2.0, 0.5)),
+        ((300, 1.0, 1.5), (1_000, 2.0, 2.0), (300, 2.0, 0.5), (300, 2.0, 1.0)),
         LARGE,
     ),
     (("risk_at_coverage",), selective, ((300, 1.5, 0.5), (300, 1.5, 0.8)), LARGE),
@@ -196,7 +202,7 @@ GRIDS: tuple[tuple[tuple[str, ...], Make, tuple[tuple[Any, ...], ...], int], ...
     (("frequency_correlation",), class_frequencies, ((20, 30, 0.5), (100, 30, 0.5)), LARGE),
     (("median_rank",), first_places, ((100, 20.0), (200, 3.0)), LARGE),
     (("rsum",), recall_sums, ((100, 10.0), (200, 3.0)), LARGE),
-    (("group_ratio",), groups, ((50, (0.9, 0.75, 0.5)), (150, (0.9, 0.75, 0.5))), LARGE),
+    (("group_ratio",), groups, GROUPS, LARGE),
     (("paired_drop",), easy_and_hard, ((30, 3, 0.2), (30, 45, 0.2), (100, 10, 0.0)), 5_000),
     (("f1_all_anomalous",), all_equal, ((300, 0.3), (100, 0.7)), LARGE),
 )
@@ -228,7 +234,7 @@ def best_f1_points(trials: int, draws: int) -> Iterator[Point]:
 
 def confidence_points(trials: int) -> Iterator[Point]:
     """Yield the coverage of calibration errors of equal bins and of the risk-coverage curve."""
-    for n, skill, sharp in ((300, 1.0, 1.5), (1_000, 2.0, 2.0)):
+    for n, skill, sharp in ((300, 1.0, 1.5), (1_000, 2.0, 2.0), (300, 2.0, 1.0)):
         large = class_predictions(LARGE, 10, 0.0, skill, sharp, 0)
         for name in ("equal_mass_ece", "aurc"):
             arguments = (n, 10, 0.0, skill, sharp)

@@ -96,14 +96,16 @@ def test_ece_without_each_image_and_its_bias_with_one_condition() -> None:
     conditions = rng.normal(size=(2, 20, 3)) + np.eye(3)[y]
     of = {metric.name: metric for metric in METRICS}["corruption_ece"]
     outcome = side_by_side(conditions, y)
-    assert of.leave_one_out is not None and of.bias is not None
+    assert of.leave_one_out is not None and of.bias_range is not None
     without = [corruption_ece(outcome.take(np.delete(np.arange(20), i))) for i in range(20)]
     assert of.leave_one_out(outcome) == pytest.approx(without)
     assert np.isnan(of.leave_one_out(outcome.take(np.array([0])))).all()
-    plain = metric_named("ece").bias
+    plain = metric_named("ece").bias_range
     assert plain is not None
     one = CorruptionProbabilities.from_logits(conditions[0], y)
-    assert of.bias(one) == pytest.approx(plain(ClassPredictions.from_logits(conditions[0], y)))
+    assert of.bias_range(one) == pytest.approx(
+        plain(ClassPredictions.from_logits(conditions[0], y))
+    )
 
 
 def test_calibration_of_no_image_is_undefined_and_shapes_are_checked() -> None:

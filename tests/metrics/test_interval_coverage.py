@@ -72,7 +72,6 @@ JACKKNIFE: dict[str, Callable[[], Iterator[grids.Point]]] = {
     ),
     "macro_f1": lambda: grids.macro_f1_points(150, (300,), LARGE),
     "multilabel": lambda: grids.multilabel_points(150, ("label_ap", "roc_auc"), (200,), LARGE // 2),
-    "calibration": lambda: grids.ece_points(250, examples=LARGE),
 }
 
 
@@ -84,24 +83,27 @@ def test_the_jackknife_covers(kind: str) -> None:
     assert_coverage(decisive(JACKKNIFE[kind]()), (0.935, 0.965), (0.89, 1.0))
 
 
+def test_the_interval_of_the_calibration_error_covers() -> None:
+    """Calibrated, over- and underconfident predictions; 200 trials: a standard error of 1.5
+    percentage points of a point. The interval of a calibrated probe covers more, since the bias
+    that is allowed for is then the largest.
+    """
+    points = grids.ece_points(200, examples=10 * LARGE)
+    assert_coverage([point.coverage for point in points], (0.945, 1.0), (0.91, 1.0))
+
+
 def test_the_interval_of_a_rate_at_a_quantile_covers() -> None:
     sides = (300, 150), (100, 1_000)
     points = grids.ood_detection_points(200, ("fpr_at_95_tpr",), sides, 4 * LARGE)
     assert_coverage([point.coverage for point in points], (0.94, 0.975), (0.91, 1.0))
 
 
-def test_the_bootstrap_covers_a_clearly_worst_group() -> None:
-    """400 trials: standard error 1.1 percentage points."""
-    shares = (0.9, 0.7, 0.5)
-    point = grids.metric_point(
-        "worst_group",
-        grids.shift_results,
-        (200, shares),
-        grids.shift_results(200_000, shares, 0),
-        400,
-        100,
-    )
-    assert 0.925 <= point.coverage <= 0.975
+@pytest.mark.parametrize("shares", grids.GROUP_SHARES)
+def test_the_interval_of_the_worst_group_covers(shares: tuple[float, ...]) -> None:
+    """400 trials: standard error 1.1 percentage points. Equal groups are covered more often."""
+    large = grids.shift_results(200_000, shares, 0)
+    point = grids.metric_point("worst_group", grids.shift_results, (200, shares), large, 400)
+    assert point.coverage >= 0.925
 
 
 def test_the_bootstrap_of_the_best_f1_nearly_covers() -> None:
@@ -155,7 +157,7 @@ def test_intervals_of_further_questions_cover() -> None:
     grids_of = tuple(grid for grid in questions.GRIDS if grid[1].__name__ in CHEAP)
     points = list(questions.points(100, grids_of, 100, further=False))
     assert len(grids_of) == len(CHEAP)
-    assert_coverage([point.coverage for point in points], (0.93, 0.985), (0.89, 1.0))
+    assert_coverage([point.coverage for point in points], (0.93, 0.99), (0.89, 1.0))
 
 
 def test_a_rank_correlation_over_classes_is_covered() -> None:

@@ -34,10 +34,12 @@ def test_every_metric_suits_its_kind_of_interval(metric: Metric) -> None:
     assert kind == "bootstrap" or kind in CLOSED_FORMS
     assert (metric.shares is not None) == (kind in ("score", "newcombe", "ratio"))
     assert metric.per_example is not None or kind not in ("effective", "hall", "tango", "t")
-    assert (metric.leave_one_out is not None) == (kind == "jackknife")
+    assert (metric.leave_one_out is not None) == (kind in ("jackknife", "folded"))
+    assert (metric.bias_range is not None) == (kind == "folded")
+    assert (metric.accuracies is not None) == (kind in ("lowest", "gap"))
     assert (metric.at_quantile is not None) == (kind == "quantile")
     assert (metric.median_of is not None) == (kind == "median")
-    if kind in ("effective", "jackknife", "quantile"):
+    if kind in ("effective", "jackknife", "folded", "lowest", "gap", "quantile"):
         assert (metric.lowest, metric.highest) == (0, 1)
 
 
@@ -46,7 +48,7 @@ def test_every_bootstrapped_metric_is_bounded() -> None:
     metric's place in its range.
     """
     bootstrapped = {name: one for name, one in METRICS.items() if one.interval == "bootstrap"}
-    assert {"worst_group", "label_ap_11_point"} <= set(bootstrapped)
+    assert {"f1_max", "label_ap_11_point"} <= set(bootstrapped)
     ranges = {(metric.lowest, metric.highest) for metric in bootstrapped.values()}
     assert ranges == {(0, 1), (-0.5, 1), (-1, 1), (0, 6)}
 
@@ -94,20 +96,21 @@ def test_the_bias_of_the_calibration_error_is_that_of_a_folded_normal() -> None:
     outcome = ClassPredictions(y, predicted, predicted, 2, None, np.full(10, 0.7))
     error = (0.16 / 9) ** 0.5
     metric = METRICS["ece"]
-    assert metric.function(outcome) == pytest.approx(0.1) and metric.bias is not None
-    assert metric.bias(outcome) == pytest.approx(foldnorm.mean(0.1 / error, scale=error) - 0.1)
+    assert metric.function(outcome) == pytest.approx(0.1) and metric.bias_range is not None
+    least, most = metric.bias_range(outcome)
+    assert least == pytest.approx(foldnorm.mean(0.1 / error, scale=error) - 0.1)
+    assert most == pytest.approx(foldnorm.mean(0, scale=error))  # 0.1 is 0.75 standard errors
 
 
-def test_the_interval_of_a_calibrated_probe_contains_its_ece() -> None:
-    """The plain percentile interval does not: resampling only adds to a sum of absolute gaps."""
+def test_the_interval_of_a_calibrated_probe_contains_its_ece_and_zero() -> None:
+    """The plain percentile interval contains neither: resamples only add to absolute gaps."""
     rng = np.random.default_rng(0)
     logits = rng.normal(size=(400, 3))
     probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     y = (rng.random((400, 1)) > probabilities.cumsum(1)).sum(1)
     value, low, high, kind = interval("ece", ClassPredictions.from_logits(logits, y), seed=0)
-    assert low is not None and high is not None
-    assert 0 <= low < value < high
-    assert kind == "jackknife"
+    assert low == 0 and high is not None and value < high
+    assert kind == "folded"
 
 
 # ---- the bootstrap
