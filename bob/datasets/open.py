@@ -70,7 +70,10 @@ from bob.specs import (
     WebDatasetSource,
 )
 
-__all__ = ["limited", "open_dataset", "spec_from_data_flag", "with_attributes"]
+__all__ = ["ReadDatasets", "limited", "open_dataset", "spec_from_data_flag", "with_attributes"]
+
+ReadDatasets = dict[str, tuple[DatasetSpec, Dataset]]
+"""Name → the entry without its shifts, and its dataset before `where` and shifts."""
 
 
 def open_dataset(
@@ -79,17 +82,20 @@ def open_dataset(
     offline: bool = False,
     entries: Mapping[str, DatasetSpec] | None = None,
     alpha: Alpha = DEFAULT_ALPHA,
+    read: ReadDatasets | None = None,
 ) -> Dataset:
     """Open the dataset of a registry entry.
 
     No image is decoded, and none is read whose digest is remembered below `cache`. `entries` are
     those that its shifts may refer to; a shift that is unavailable here is left out, with a note.
-    `alpha` is the background on which transparent images are laid.
+    `alpha` is the background on which transparent images are laid. What is in `read` is not read
+    again: datasets that several others refer to; what is read is added.
     UnavailableError where the dataset is not here, DatasetError where it is not as declared,
     ConfigError where the cache would be among its images.
     """
     require_images_apart(spec, {"cache": cache})
-    full = _read(spec, cache, offline, alpha)
+    read = {} if read is None else read
+    full = _read_once(spec, cache, offline, alpha, read)
     splits = {
         name: with_attributes(name, split, spec.where, spec.name)
         for name, split in full.splits.items()
@@ -115,7 +121,9 @@ def open_dataset(
     _check_attributes(spec, dataset, "worst_group", filter(None, [spec.worst_group]))
     opened = {spec.name: full}
     for name, shift in spec.shifts.items():
-        dataset = _with_shift(dataset, name, shift, opened, entries or {}, cache, offline, alpha)
+        dataset = _with_shift(
+            dataset, name, shift, opened, entries or {}, cache, offline, alpha, read
+        )
     notes = (*dataset.notes, *shift_overlaps(dataset))
     return dataclasses.replace(dataset, notes=notes)
 
@@ -147,6 +155,7 @@ def _with_shift(
     cache: Path,
     offline: bool,
     alpha: Alpha,
+    read: ReadDatasets,
 ) -> Dataset:
     """Return the dataset with one more shift; `opened` caches the datasets of earlier ones."""
     source = spec.dataset or dataset.name
@@ -158,7 +167,7 @@ def _with_shift(
             )
         without_shifts = entries[source].model_copy(update={"shifts": {}})
         try:
-            opened[source] = open_dataset(without_shifts, cache, offline, alpha=alpha)
+            opened[source] = open_dataset(without_shifts, cache, offline, alpha=alpha, read=read)
         except UnavailableError as error:
             note = f"without the shift {name}: {error}"
             return dataclasses.replace(dataset, notes=(*dataset.notes, note))
@@ -208,6 +217,16 @@ def _matched_labels(
     matched = np.zeros((len(labels), classes), bool)
     matched[:, match[match >= 0]] = labels[:, match >= 0]
     return matched
+
+
+def _read_once(
+    spec: DatasetSpec, cache: Path, offline: bool, alpha: Alpha, read: ReadDatasets
+) -> Dataset:
+    """Return the entry's dataset before its `where` and `shifts`, from `read` if it is there."""
+    without_shifts = spec.model_copy(update={"shifts": {}})
+    if spec.name not in read or read[spec.name][0] != without_shifts:
+        read[spec.name] = without_shifts, _read(spec, cache, offline, alpha)
+    return read[spec.name][1]
 
 
 def _read(spec: DatasetSpec, cache: Path, offline: bool, alpha: Alpha) -> Dataset:

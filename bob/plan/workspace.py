@@ -6,7 +6,7 @@ from bob.backbones.card_data import Card
 from bob.datasets.conflicts import unreadable_reasons
 from bob.datasets.dataset import Dataset, Split
 from bob.datasets.image_sets import ImageSet
-from bob.datasets.open import limited, open_dataset
+from bob.datasets.open import ReadDatasets, limited, open_dataset
 from bob.datasets.report import data_report
 from bob.errors import (
     BackboneError,
@@ -62,6 +62,7 @@ class Workspace:
         self._cards: dict[BackboneSpec, Card | BobError] = {}
         self._datasets: dict[str, Dataset] = {}
         self._full: dict[str, Dataset] = {}
+        self._read: ReadDatasets = {}
         self._reports: dict[str, DataReport] = {}
         self._splits: dict[tuple[str, ImageSet], Split] = {}
         self._keys: dict[tuple[str, Need], StoreKey] = {}
@@ -149,6 +150,7 @@ class Workspace:
                 self.machine.offline,
                 self.specs,
                 self.settings.alpha,
+                self._read,
             )
             self._full[name] = dataset
             if self.settings.limit:

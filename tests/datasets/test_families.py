@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bob.datasets import open as opening
 from bob.datasets.dataset import Dataset
 from bob.datasets.limit import limited
+from bob.datasets.listing import ImageListing
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError
 from bob.specs import DatasetSpec, FolderSource, ShiftSpec, TableSource
@@ -54,6 +56,44 @@ def test_one_domain_is_held_out(tmp_path: Path, cache: Path) -> None:
         "seed": 0,
         "left_out": "photo",
     }
+
+
+def test_datasets_that_shift_each_other_are_read_once(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two datasets are opened, each with the other as its shift; a shift adds no image of its own.
+
+    An entry that has changed is read again.
+    """
+    make_class_folders(tmp_path / "a", cat=5, dog=5)
+    make_class_folders(tmp_path / "b", cat=5, dog=5)
+    other = {"a": "b", "b": "a"}
+    entries = {
+        name: DatasetSpec(
+            name=name,
+            source=FolderSource(reader="folder", path=str(tmp_path / name)),
+            shifts={"other": ShiftSpec(dataset=other[name], split="test")},
+        )
+        for name in other
+    }
+    expected = [open_dataset(spec, cache, entries=entries) for spec in entries.values()]
+    listed: list[str] = []
+    listing = opening._listing
+
+    def counted(spec: DatasetSpec, cache: Path, offline: bool) -> ImageListing:
+        listed.append(spec.name)
+        return listing(spec, cache, offline)
+
+    monkeypatch.setattr(opening, "_listing", counted)
+    read: opening.ReadDatasets = {}
+    opened = [open_dataset(spec, cache, entries=entries, read=read) for spec in entries.values()]
+    assert listed == ["a", "b"]
+    assert [each.fingerprint() for each in opened] == [each.fingerprint() for each in expected]
+    changed = entries["a"].model_copy(
+        update={"source": FolderSource(reader="folder", path=str(tmp_path / "b")), "shifts": {}}
+    )
+    assert open_dataset(changed, cache, read=read).fingerprint() != opened[0].fingerprint()
+    assert listed == ["a", "b", "a"]
 
 
 def test_family_shares_the_rows_of_the_parent_split(tmp_path: Path, cache: Path) -> None:

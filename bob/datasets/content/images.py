@@ -217,6 +217,8 @@ def _on_background(image: Image.Image, alpha: Alpha) -> Image.Image:
     else:
         rgba = image.convert("RGBA")
         opacity, colours = rgba.getchannel("A"), rgba.convert("RGB")
+    if opacity.getextrema() == (255, 255):  # the formula gives the colours themselves
+        return colours
     laid = Image.new("RGB", image.size, alpha)
     laid.paste(colours, mask=opacity)
     return laid

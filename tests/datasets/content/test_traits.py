@@ -11,7 +11,7 @@ from PIL import Image
 
 from bob.datasets.content.digests import file_digests
 from bob.datasets.content.images import decode
-from bob.datasets.content.sequences import Digests, concatenate
+from bob.datasets.content.sequences import BLOCK, Digests, concatenate
 from bob.datasets.content.traits import Trait, header_traits, may_have_alpha, traits_of
 from bob.datasets.open import open_dataset
 from bob.datasets.own import spec_from_data_flag
@@ -144,6 +144,14 @@ def test_traits_travel_with_digests() -> None:
     assert traits_of(both).tolist() == [0, 1, 2]
     assert isinstance(both, Digests) and both.take(np.array([2, 0])).traits.tolist() == [2, 0]
     assert may_have_alpha(first) and not may_have_alpha(first[:1])
+
+
+def test_all_digests_are_those_that_were_packed() -> None:
+    """One block of them, two more, and none."""
+    digests = [f"{number:032x}" for number in range(BLOCK + 2)]
+    packed = Digests.of(digests, [0] * len(digests))
+    assert list(packed) == digests and list(packed[-2:]) == digests[-2:]
+    assert list(packed[:0]) == []
 
 
 def test_images_of_unknown_traits_may_have_alpha() -> None:
