@@ -17,7 +17,7 @@ from bob.errors import FAILED, OK, ConfigError
 from bob.extraction.passes import auto_workers
 from bob.heads.predict import ProbePredictions, load_recorded, predict
 from bob.heads.saved_probe import SavedProbe, read_probe
-from bob.io.files import write_atomically
+from bob.io.files import write_output
 from bob.io.names import printable
 from bob.leaderboards.render.csv_text import csv_text
 
@@ -33,7 +33,7 @@ def run(arguments: argparse.Namespace) -> int:
     backbone = load_recorded(probe.facts, device, offline=arguments.offline)
     predictions = predict(probe, backbone, files, auto_workers())
     frame = table(probe, predictions, names, every_class=arguments.probabilities)
-    write_atomically(arguments.to, csv_text(frame).encode())
+    write_output(arguments.to, csv_text(frame).encode())
     for problem in predictions.problems.values():
         terminal.error(problem)
     terminal.print(

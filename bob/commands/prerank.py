@@ -9,7 +9,7 @@ import pandas as pd
 from bob.commands.arguments import require_output_file
 from bob.commands.terminal import Terminal
 from bob.errors import OK
-from bob.io.files import write_atomically
+from bob.io.files import write_output
 from bob.leaderboards.column_roles import parse_roles
 from bob.leaderboards.gather import gather_selection, read_tables
 from bob.leaderboards.prerank import parse_matches, prerank, published_scores
@@ -45,6 +45,6 @@ def run(arguments: argparse.Namespace) -> int:
             terminal.print(sentence)
     if arguments.to is not None:
         frame = pd.DataFrame([asdict(backbone) for backbone in result.order])
-        write_atomically(arguments.to, csv_text(frame).encode())
+        write_output(arguments.to, csv_text(frame).encode())
         terminal.print_written([arguments.to])
     return OK

@@ -18,7 +18,7 @@ from bob.datasets.image_sets import ImageSet
 from bob.engine.facts import backbone_facts
 from bob.errors import OK, ConfigError
 from bob.features.store import Features
-from bob.io.files import write_atomically
+from bob.io.files import write_output
 from bob.leaderboards.render.csv_text import csv_text, without_formulas
 from bob.leaderboards.similarities import SIMILARITY_FIELDS, cka_values, clustered
 from bob.numerics.arrays import Doubles
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         terminal.render(matrix(pairs, "rsa", "rank correlation of distances"))
     if arguments.to is not None:
         frame = without_formulas(pd.DataFrame(rows))
-        write_atomically(arguments.to, csv_text(frame).encode())
+        write_output(arguments.to, csv_text(frame).encode())
         terminal.print_written([arguments.to])
     return OK
 

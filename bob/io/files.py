@@ -31,17 +31,22 @@ def write_atomically(path: Path, data: bytes) -> None:
         file.write(data)
 
 
-@contextlib.contextmanager
-def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
-    """Open a temporary file that replaces `path` on success and is removed on failure.
+def write_output(path: Path, data: bytes) -> None:
+    """Write a file that a user named, atomically.
 
     A pipe or a device, such as /dev/stdout, is written to, and stays what it is.
     """
+    if not _is_stream(path):
+        write_atomically(path, data)
+        return
     with disk_errors(path):
-        if _is_stream(path):
-            with path.open("wb") as stream:
-                yield stream
-            return
+        path.write_bytes(data)
+
+
+@contextlib.contextmanager
+def atomic_writer(path: Path) -> Iterator[IO[bytes]]:
+    """Open a temporary file that replaces `path` on success and is removed on failure."""
+    with disk_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(prefix=_temporary_prefix(), dir=path.parent)
         _sweep_once(Path(temporary))

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from bob.io.files import LEFTOVER_SECONDS, TEMPORARY_PREFIX, require_writable, write_atomically
+from bob.io.files import (
+    LEFTOVER_SECONDS,
+    TEMPORARY_PREFIX,
+    require_writable,
+    write_atomically,
+    write_output,
+)
 
 WRITER = """
 import os, signal, sys
@@ -121,7 +127,7 @@ def test_a_pipe_is_written_to_and_stays_a_pipe(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     reader = os.open(tmp_path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     try:
-        write_atomically(tmp_path / "pipe", b"rows")
+        write_output(tmp_path / "pipe", b"rows")
         assert os.read(reader, 100) == b"rows" and (tmp_path / "pipe").is_fifo()
     finally:
         os.close(reader)
@@ -134,7 +140,7 @@ def test_a_link_to_an_open_file_is_not_replaced(
     monkeypatch.setattr("bob.io.files.STREAM_FOLDERS", (tmp_path,))
     (tmp_path / "log").write_bytes(b"before")
     (tmp_path / "stdout").symlink_to(tmp_path / "log")
-    write_atomically(tmp_path / "stdout", b"rows")
+    write_output(tmp_path / "stdout", b"rows")
     assert (tmp_path / "stdout").is_symlink() and (tmp_path / "log").read_bytes() == b"rows"
 
 
