@@ -115,13 +115,16 @@ class Statistics:
     effort: Effort
 
 
+_unwritten_failures: dict[Path, str] = {}
+"""File of a failure that the disk refused → its reason, for all stores of this process."""
+
+
 class FeatureStore:
     """Shards below one folder, which several processes may share."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
         self._observer = LeaseObserver()
-        self._unwritten_failures: dict[str, str] = {}
 
     def folder(self, key: StoreKey) -> Path:
         """Return the folder of a key's shards."""
@@ -227,26 +230,29 @@ class FeatureStore:
 
         Where the disk refuses, only this process remembers it.
         """
-        self._unwritten_failures.pop(digest, None)
+        path = self._failure_path(digest)
+        _unwritten_failures.pop(path, None)
         try:
-            write_atomically(self._failure_path(digest), json.dumps({"reason": reason}).encode())
+            write_atomically(path, json.dumps({"reason": reason}).encode())
         except StoreError:
-            self._unwritten_failures[digest] = reason
+            _unwritten_failures[path] = reason
 
     def failure(self, digest: str) -> str | None:
         """Return why the features of a key could not be computed; None where nothing failed."""
-        if digest in self._unwritten_failures:
-            return self._unwritten_failures[digest]
+        path = self._failure_path(digest)
+        if path in _unwritten_failures:
+            return _unwritten_failures[path]
         try:
-            return str(json.loads(self._failure_path(digest).read_bytes())["reason"])
+            return str(json.loads(path.read_bytes())["reason"])
         except (OSError, ValueError, KeyError, TypeError):
             return None
 
     def clear_failure(self, digest: str) -> None:
         """Forget a failure before another attempt."""
-        self._unwritten_failures.pop(digest, None)
+        path = self._failure_path(digest)
+        _unwritten_failures.pop(path, None)
         with contextlib.suppress(OSError):
-            self._failure_path(digest).unlink()
+            path.unlink()
 
     def lease(self, key: StoreKey, span: int) -> Lease | None:
         """Acquire the right to compute one span, or None where another process holds it."""

@@ -1,6 +1,7 @@
 """The feature store: damaged, missing or half-written shards never become features."""
 
 import dataclasses
+import json
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -345,7 +346,9 @@ def test_a_damaged_failure_is_none(store: FeatureStore) -> None:
 def test_a_failure_on_a_full_disk_is_kept_in_memory(
     store: FeatureStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It replaces an older one that was written, until it is cleared or written over."""
+    """It replaces an older one that was written, for all stores of the process in that folder,
+    until it is cleared or written over.
+    """
 
     def refuse(path: Path, data: bytes) -> None:
         raise StoreError(f"{path}: cannot be written; the disk is full.")
@@ -356,7 +359,8 @@ def test_a_failure_on_a_full_disk_is_kept_in_memory(
         full.setattr("bob.features.store.write_atomically", refuse)
         store.record_failure(digest, "no luck")
     assert store.failure(digest) == "no luck"
-    assert FeatureStore(store.root).failure(digest) == "older"
+    assert FeatureStore(store.root).failure(digest) == "no luck"
+    assert json.loads((store.folder(KEY) / "failure.json").read_text()) == {"reason": "older"}
     store.clear_failure(digest)
     assert store.failure(digest) is None
     with monkeypatch.context() as full:
