@@ -8,6 +8,8 @@ import numpy as np
 from bob.datasets.dataset import Dataset
 from bob.datasets.depths import DepthCrop, Depths
 from bob.numerics.arrays import Floats
+from bob.outcomes import DepthErrors
+from bob.protocols import Result
 from tests.builders.splits import digests, make_dataset, make_split
 
 RANGE_M = (0.5, 10.0)
@@ -50,3 +52,10 @@ def with_depths(dataset: Dataset, maps: Mapping[str, Sequence[Floats]]) -> Datas
         for name, split in dataset.splits.items()
     }
     return replace(dataset, splits=splits)
+
+
+def depth_part(result: Result, suffix: str) -> DepthErrors:
+    """Return the outcome of the part with this suffix."""
+    (outcome,) = [part.outcome for part in result.parts if part.suffix == suffix]
+    assert isinstance(outcome, DepthErrors)
+    return outcome

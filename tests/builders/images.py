@@ -4,7 +4,9 @@ import importlib
 import io
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image
 
 POINTER = (
@@ -56,3 +58,9 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("bob.datasets.content.digests.Path.read_bytes", read_caches_only)
     monkeypatch.setattr("bob.datasets.readers.tables.image_content", fail)
+
+
+def save_pixels(path: Path, pixels: NDArray[np.generic]) -> None:
+    """Write pixels (H, W) or (H, W, 3) to an image file, in a new folder if need be."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -286,24 +285,6 @@ def test_a_full_disk_stops_a_move_and_both_stores_are_sound(store, small_disk, c
     for stored in stored_features(target.root):
         assert damaged_shards(stored) == {}
     np.testing.assert_array_equal(target.read(COMPLETE).rows, shard().rows)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB. Needs root, as CI is; elsewhere the test is skipped and says so."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must be able to mount a tmpfs: {mounted.stderr}")
-        pytest.skip(f"NOT TESTED, the full disk: cannot mount a tmpfs ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_copy_that_is_not_what_was_copied_stops_the_move(store, new, monkeypatch, capsys):

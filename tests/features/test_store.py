@@ -4,7 +4,7 @@ import dataclasses
 import json
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -424,26 +424,8 @@ def test_a_read_only_cache_is_read_and_says_that_it_cannot_be_written(store: Fea
         subprocess.run(["umount", str(store.root)], check=True)
 
 
-@pytest.fixture
-def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 64 KiB. Needs root, as CI is; elsewhere the test is skipped and says so."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)],
-        capture_output=True,
-        text=True,
-    )
-    if mounted.returncode:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must be able to mount a tmpfs: {mounted.stderr}")
-        pytest.skip(f"NOT TESTED, the full disk: cannot mount a tmpfs ({mounted.stderr.strip()})")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
-
-
-def test_a_full_disk_is_reported_and_leaves_no_part_of_a_shard(tiny_disk: Path) -> None:
-    store = FeatureStore(tiny_disk)
+def test_a_full_disk_is_reported_and_leaves_no_part_of_a_shard(small_disk: Path) -> None:
+    store = FeatureStore(small_disk)
     store.write(TWO_SHARDS, 0, shard())
     with pytest.raises(
         StoreError,
@@ -452,7 +434,7 @@ def test_a_full_disk_is_reported_and_leaves_no_part_of_a_shard(tiny_disk: Path) 
     ):
         store.write(TWO_SHARDS, 1, shard(n=SPAN_IMAGES, width=64))
     assert store.missing(TWO_SHARDS) == [1]
-    assert not list(tiny_disk.rglob(f"{TEMPORARY_PREFIX}*"))
+    assert not list(small_disk.rglob(f"{TEMPORARY_PREFIX}*"))
     with pytest.raises(StoreError, match="1 of 2 shards are missing"):
         store.read(TWO_SHARDS)
     store.write(TWO_SHARDS, 1, shard())
@@ -460,7 +442,7 @@ def test_a_full_disk_is_reported_and_leaves_no_part_of_a_shard(tiny_disk: Path) 
 
 
 def test_a_full_disk_fails_the_cells_and_a_larger_one_completes_them(
-    tiny_disk: Path, photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    small_disk: Path, photos: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     from bob.cli import main
     from bob.errors import FAILED, OK
@@ -477,7 +459,7 @@ def test_a_full_disk_fails_the_cells_and_a_larger_one_completes_them(
         str(tmp_path / "results"),
         "--cache-dir",
     ]
-    assert main([*command, str(tiny_disk)]) == FAILED
+    assert main([*command, str(small_disk)]) == FAILED
     assert "the disk is full" in capfd.readouterr().err
     assert main([*command, str(tmp_path / "cache")]) == OK
 

@@ -15,11 +15,10 @@ from bob.cli import main
 from bob.datasets.dataset import Dataset, Split
 from bob.errors import NotApplicableError, UndefinedError
 from bob.metrics.depth import delta1, depth_rmse, silog
-from bob.outcomes import DepthErrors
 from bob.protocols import Result, StatisticsNeed, needs_of_task
 from bob.protocols.depth import PROTOCOL, DepthSettings
 from bob.registry import load_registry
-from tests.builders.depth import blocky_depths, depth_dataset
+from tests.builders.depth import blocky_depths, depth_dataset, depth_part
 from tests.builders.protocols import BASELINE
 from tests.builders.segmentation import Maps, statistics_of, stored_bytes
 
@@ -61,16 +60,10 @@ def test_train_maps_without_a_depth_in_range_are_named() -> None:
         solved(data, constant, ONE)
 
 
-def part(result: Result, suffix: str) -> DepthErrors:
-    (found,) = [part.outcome for part in result.parts if part.suffix == suffix]
-    assert isinstance(found, DepthErrors)
-    return found
-
-
 def test_perfect_features_reach_the_ceiling() -> None:
     """Upsampling blurs the edges between cells: the ceiling is not 1."""
     result = solved(dataset(), log_depth, ONE)
-    ceiling = part(result, "ceiling")
+    ceiling = depth_part(result, "ceiling")
     assert 0.5 < delta1(ceiling) < 0.95
     np.testing.assert_allclose(result.outcome.rmse, ceiling.rmse, rtol=1e-3)
     np.testing.assert_allclose(result.outcome.delta1, ceiling.delta1, atol=0.02)
@@ -80,12 +73,12 @@ def test_perfect_features_reach_the_ceiling() -> None:
 def test_constant_features_reach_the_floor(settings: DepthSettings) -> None:
     """The log head is then the constant; the bins weigh depths as train has them."""
     result = solved(dataset(), constant, settings)
-    floor = part(result, "constant")
+    floor = depth_part(result, "constant")
     if settings is LOG:
         np.testing.assert_allclose(result.outcome.rmse, floor.rmse, rtol=1e-9)
     assert silog(result.outcome) == pytest.approx(silog(floor), rel=1e-9)
     # aligned, every constant becomes the mean of the image
-    aligned = part(result, "aligned")
+    aligned = depth_part(result, "aligned")
     test = dataset().splits["test"]
     assert test.depths is not None
     stds = [test.depths.read(i).std() for i in range(8)]
@@ -99,8 +92,8 @@ def test_the_floors_know_train_and_not_the_image() -> None:
     flat = lambda split, at: np.ones((len(at), 1, 2, 1), np.float32)  # noqa: E731
     result = solved(data, flat, ONE)
     # geometric means: of all four (1 x 4^3)^(1/4) = 2.83; left 2, right 4
-    assert depth_rmse(part(result, "constant")) == pytest.approx(2 * 2**0.5 - 2)
-    assert depth_rmse(part(result, "place")) == pytest.approx((4 / 2) ** 0.5)
+    assert depth_rmse(depth_part(result, "constant")) == pytest.approx(2 * 2**0.5 - 2)
+    assert depth_rmse(depth_part(result, "place")) == pytest.approx((4 / 2) ** 0.5)
 
 
 def test_the_chosen_head_is_scikit_learns_on_every_train_pixel() -> None:
@@ -179,7 +172,7 @@ def test_many_bins_predict_nearly_what_regression_on_depth_does() -> None:
     }
     data = depth_dataset({k: [m.astype(np.float32) for m in v] for k, v in maps.items()})
     result = solved(data, log_depth, BINS.model_copy(update={"bins": 20}))
-    np.testing.assert_allclose(result.outcome.rmse, part(result, "ceiling").rmse, rtol=0.05)
+    np.testing.assert_allclose(result.outcome.rmse, depth_part(result, "ceiling").rmse, rtol=0.05)
 
 
 def test_images_without_depth_are_not_applicable() -> None:

@@ -13,10 +13,9 @@ from bob.datasets.image_sets import ImageSet
 from bob.errors import NotApplicableError
 from bob.metrics.depth import delta1, depth_rmse
 from bob.numerics.dense.cells import cell_means
-from bob.outcomes import DepthErrors
 from bob.protocols import Result
 from bob.protocols.depth import PROTOCOL, DepthSettings
-from tests.builders.depth import blocky_depths, depth_dataset
+from tests.builders.depth import blocky_depths, depth_dataset, depth_part
 from tests.builders.protocols import BASELINE
 from tests.builders.segmentation import Maps, statistics_of
 from tests.builders.slide import slide_logits
@@ -46,16 +45,10 @@ def solved(maps: Maps, settings: DepthSettings, shard: int = 1000, data: Any = D
     return PROTOCOL.solve(PROTOCOL.build(settings, data, needs, inputs, 0), settings, "cpu")
 
 
-def part(result: Result, suffix: str) -> DepthErrors:
-    (found,) = [part.outcome for part in result.parts if part.suffix == suffix]
-    assert isinstance(found, DepthErrors)
-    return found
-
-
 def test_perfect_features_reach_a_ceiling_that_windows_raise() -> None:
     whole, windows = solved(log_cells, WHOLE), solved(log_cells, WINDOWS)
-    assert delta1(part(whole, "ceiling")) + 0.05 < delta1(part(windows, "ceiling"))
-    ceiling = part(windows, "ceiling")
+    assert delta1(depth_part(whole, "ceiling")) + 0.05 < delta1(depth_part(windows, "ceiling"))
+    ceiling = depth_part(windows, "ceiling")
     np.testing.assert_allclose(windows.outcome.rmse, ceiling.rmse, rtol=1e-3)  # type: ignore[attr-defined]
 
 
@@ -74,8 +67,8 @@ def test_of_centred_squares_depth_outside_counts_for_nothing() -> None:
     wide = solved(log_cells, centred, data=depth_dataset(depths_of(wide=True)))
     square = solved(log_cells, WHOLE, data=depth_dataset(depths_of(wide=False)))
     for suffix in ("", "ceiling", "aligned"):
-        expected = part(square, suffix).to_arrays()
-        for name, values in part(wide, suffix).to_arrays().items():
+        expected = depth_part(square, suffix).to_arrays()
+        for name, values in depth_part(wide, suffix).to_arrays().items():
             np.testing.assert_array_equal(values, expected[name])
     assert square.shown and not wide.shown  # pages show whole images
 
@@ -100,7 +93,7 @@ def test_depth_is_the_mean_of_what_windows_say_in_metres() -> None:
         true = whole.depths.read(i)
         mean = slide_logits(torch.from_numpy(cells).permute(0, 3, 1, 2), true.shape, 2)[0].numpy()
         rmse = float(np.sqrt(np.mean((mean - true) ** 2)))
-        assert part(result, "ceiling").rmse[i] == pytest.approx(rmse, rel=1e-5)
+        assert depth_part(result, "ceiling").rmse[i] == pytest.approx(rmse, rel=1e-5)
     shown: Any = result.shown
     assert shown["position"].tolist() == [*range(8)] and "colours" not in shown
 
@@ -111,10 +104,10 @@ def test_places_are_those_of_each_window() -> None:
     data = depth_dataset({"train": row, "test": row})
     flat = lambda split, at: np.ones((len(at), 1, 2, 1), np.float32)  # noqa: E731
     result = solved(flat, ONE, data=data)
-    assert depth_rmse(part(result, "place")) == pytest.approx(0, abs=1e-6)
+    assert depth_rmse(depth_part(result, "place")) == pytest.approx(0, abs=1e-6)
     # the mean log depth of two windows: that of 1, 2, 2 and 4
     rmse = np.sqrt(((1 - 2) ** 2 + 0 + (4 - 2) ** 2) / 3)
-    assert depth_rmse(part(result, "constant")) == pytest.approx(rmse)
+    assert depth_rmse(depth_part(result, "constant")) == pytest.approx(rmse)
 
 
 def test_results_do_not_depend_on_shards() -> None:

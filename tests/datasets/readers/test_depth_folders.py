@@ -5,29 +5,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
-from PIL import Image
 
 from bob.cli import main
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError
 from bob.specs import DataOptions, DatasetSpec
+from tests.builders.images import save_pixels
 
 MILLIMETRES = np.array([[0, 500, 2000], [9999, 10_000, 65_535]], np.uint16)
 OPTIONS = DataOptions(depth=(1000, 0.1, 10))
-
-
-def save(path: Path, pixels: NDArray[np.generic]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 def garden(root: Path, *names: str) -> Path:
     """Write images with depth maps."""
     for i, name in enumerate(names):
         pixels = np.random.default_rng(i).integers(0, 256, (2, 3, 3), np.uint8)
-        save(root / "images" / f"{name}.jpg", pixels)
-        save(root / "depths" / f"{name}.png", MILLIMETRES)
+        save_pixels(root / "images" / f"{name}.jpg", pixels)
+        save_pixels(root / "depths" / f"{name}.png", MILLIMETRES)
     return root
 
 
@@ -55,10 +49,10 @@ def test_the_test_split_can_be_chosen_or_is_sampled(tmp_path: Path) -> None:
 
 
 def test_an_entry_names_folders_and_ends_of_names(tmp_path: Path) -> None:
-    save(tmp_path / "rgb" / "one" / "a.jpg", np.zeros((2, 3, 3), np.uint8))
-    save(tmp_path / "rgb" / "two" / "b.jpg", np.zeros((2, 3, 3), np.uint8))
+    save_pixels(tmp_path / "rgb" / "one" / "a.jpg", np.zeros((2, 3, 3), np.uint8))
+    save_pixels(tmp_path / "rgb" / "two" / "b.jpg", np.zeros((2, 3, 3), np.uint8))
     for place in ("one/a", "two/b"):
-        save(tmp_path / "lidar" / f"{place}_depth.png", MILLIMETRES)
+        save_pixels(tmp_path / "lidar" / f"{place}_depth.png", MILLIMETRES)
     source = {
         "reader": "depth_folders",
         "path": str(tmp_path),
@@ -104,7 +98,7 @@ def test_the_flag_is_needed_and_labels_are_refused(
 
 
 def test_the_flag_is_refused_without_depth_maps_and_beside_masks(tmp_path: Path) -> None:
-    save(tmp_path / "photos" / "a" / "1.png", np.zeros((2, 2, 3), np.uint8))
+    save_pixels(tmp_path / "photos" / "a" / "1.png", np.zeros((2, 2, 3), np.uint8))
     with pytest.raises(ConfigError, match="photos' has no folders 'images' and 'depths'"):
         spec_from_data_flag(str(tmp_path / "photos"), OPTIONS)
     root = garden(tmp_path / "garden", "a", "b")
@@ -139,8 +133,8 @@ def test_own_depth_is_scored_by_the_command(tmp_path: Path) -> None:
     for i in range(10):
         share = np.kron(rng.uniform(0, 1, (4, 4)), np.ones((16, 16)))
         pixels = np.repeat((40 + 180 * share)[:, :, None], 3, axis=2)
-        save(root / "images" / f"{i}.png", pixels.astype(np.uint8))
-        save(root / "depths" / f"{i}.png", (1000 * 8**share).astype(np.uint16))
+        save_pixels(root / "images" / f"{i}.png", pixels.astype(np.uint8))
+        save_pixels(root / "depths" / f"{i}.png", (1000 * 8**share).astype(np.uint16))
     places = ["--results", str(tmp_path / "results"), "--cache-dir", str(tmp_path / "cache")]
     words = ["--data", str(root), "--depth", "1000,0.1,10", "--tasks", "depth"]
     assert main(["run", *words, "--backbones", "raw_pixels", "--runtime", "eager", *places]) == 0

@@ -5,38 +5,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from PIL import Image
 from pydantic import ValidationError
 
-from bob.datasets.dataset import Dataset
 from bob.datasets.depths import crop_window
-from bob.datasets.open import open_dataset
 from bob.errors import DatasetError, UnreadableImageError
-from bob.registry import load_registry
 from bob.specs import DepthListsSource
+from tests.builders.images import save_pixels
+from tests.builders.shipped_datasets import open_shipped
 
 MILLIMETRES = np.array([[0, 500, 2000], [9999, 10_000, 65_535]], np.uint16)
-
-
-def save(path: Path, pixels: NDArray[np.generic]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
-
-
-def shipped(name: str, root: Path) -> Dataset:
-    """Open a registered dataset at another place, without its counts."""
-    spec = load_registry().datasets[name]
-    source = spec.source.model_copy(update={"path": str(root)})
-    return open_dataset(
-        spec.model_copy(update={"source": source, "counts": {}}), root.parent / "cache"
-    )
 
 
 def nyu(root: Path, depth: NDArray[np.generic] = MILLIMETRES) -> Path:
     """Write one train and one test image in the layout of NYUv2."""
     for room, number in (("kitchen_0028b", 45), ("bathroom", 46)):
-        save(root / room / f"rgb_{number:05d}.jpg", np.zeros((*MILLIMETRES.shape, 3), np.uint8))
-        save(root / room / f"sync_depth_{number:05d}.png", depth)
+        save_pixels(
+            root / room / f"rgb_{number:05d}.jpg", np.zeros((*MILLIMETRES.shape, 3), np.uint8)
+        )
+        save_pixels(root / room / f"sync_depth_{number:05d}.png", depth)
     line = "{0}/rgb_{1}.jpg {0}/sync_depth_{1}.png 518.8579\n"
     (root / "nyu_train.txt").write_text("/" + line.format("kitchen_0028b", "00045"))
     (root / "nyu_test.txt").write_text(line.format("bathroom", "00046"))
@@ -45,7 +31,7 @@ def nyu(root: Path, depth: NDArray[np.generic] = MILLIMETRES) -> Path:
 
 def test_the_layout_of_nyu(tmp_path: Path) -> None:
     """Millimetres; 0 is unknown, and so is what is not between 1 mm and 10 m."""
-    data = shipped("nyu_depth_v2", nyu(tmp_path / "nyu"))
+    data = open_shipped("nyu_depth_v2", nyu(tmp_path / "nyu"))
     assert data.kind == "depth" and data.classes == ()
     assert [*data.splits["train"].ids] == ["kitchen_0028b/rgb_00045.jpg"]
     depths = data.splits["test"].depths
@@ -62,12 +48,12 @@ def test_the_layout_of_kitti(tmp_path: Path) -> None:
     for number in (5, 6):
         image = f"2011_09_26/{drive}/image_02/data/{number:010d}.png"
         depth = f"{drive}/proj_depth/groundtruth/image_02/{number:010d}.png"
-        save(root / "input" / image, np.zeros((2, 3, 3), np.uint8))
-        save(root / "gt_depth" / depth, np.full((2, 3), 256 * number, np.uint16))
+        save_pixels(root / "input" / image, np.zeros((2, 3, 3), np.uint8))
+        save_pixels(root / "gt_depth" / depth, np.full((2, 3), 256 * number, np.uint16))
         lines.append(f"{image} {depth} 721.5377")
     (root / "kitti_eigen_train.txt").write_text(lines[0])
     (root / "kitti_eigen_test.txt").write_text(f"{lines[1]}\n{lines[0].split()[0]} None 721.5377\n")
-    data = shipped("kitti_depth", root)
+    data = open_shipped("kitti_depth", root)
     test = data.splits["test"]
     assert test.depths is not None and len(test) == 1
     assert (test.depths.read(0) == 6).all() and test.depths.crop == "garg"
@@ -84,8 +70,8 @@ def test_the_crops_are_those_of_the_official_codes() -> None:
 
 
 def test_the_depth_is_part_of_the_fingerprint(tmp_path: Path) -> None:
-    one = shipped("nyu_depth_v2", nyu(tmp_path / "a" / "nyu"))
-    other = shipped("nyu_depth_v2", nyu(tmp_path / "b" / "nyu", MILLIMETRES + 1))
+    one = open_shipped("nyu_depth_v2", nyu(tmp_path / "a" / "nyu"))
+    other = open_shipped("nyu_depth_v2", nyu(tmp_path / "b" / "nyu", MILLIMETRES + 1))
     assert one.splits["test"].content == other.splits["test"].content
     assert one.fingerprint() != other.fingerprint()
 
@@ -94,13 +80,13 @@ def test_missing_files_and_lists_are_named(tmp_path: Path) -> None:
     root = nyu(tmp_path / "nyu")
     (root / "bathroom" / "rgb_00046.jpg").unlink()
     with pytest.raises(DatasetError, match=r"files that do not exist: '.*rgb_00046.jpg'\. Lay out"):
-        shipped("nyu_depth_v2", root)
+        open_shipped("nyu_depth_v2", root)
     (root / "nyu_test.txt").write_text("bathroom/rgb_00046.jpg\n")
     with pytest.raises(DatasetError, match=r"nyu_test\.txt', line 1: expected the paths"):
-        shipped("nyu_depth_v2", root)
+        open_shipped("nyu_depth_v2", root)
     (root / "nyu_test.txt").unlink()
     with pytest.raises(DatasetError, match=r"nyu_test.txt': cannot be read"):
-        shipped("nyu_depth_v2", root)
+        open_shipped("nyu_depth_v2", root)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +100,7 @@ def test_missing_files_and_lists_are_named(tmp_path: Path) -> None:
 def test_depth_maps_of_another_kind_are_refused(
     tmp_path: Path, depth: NDArray[np.generic], message: str
 ) -> None:
-    data = shipped("nyu_depth_v2", nyu(tmp_path / "nyu", depth))
+    data = open_shipped("nyu_depth_v2", nyu(tmp_path / "nyu", depth))
     depths = data.splits["test"].depths
     assert depths is not None
     with pytest.raises(UnreadableImageError, match=message):

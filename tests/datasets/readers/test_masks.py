@@ -13,22 +13,18 @@ from bob.cli import main
 from bob.datasets.dataset import Dataset
 from bob.datasets.open import open_dataset, spec_from_data_flag
 from bob.errors import ConfigError, DatasetError, UnreadableImageError
-from bob.registry import load_registry
 from bob.specs import DataOptions, DatasetSpec, MasksSource
+from tests.builders.images import save_pixels
+from tests.builders.shipped_datasets import open_shipped
 
 MASK = np.array([[0, 1, 255], [1, 1, 0]], np.uint8)
-
-
-def save(path: Path, pixels: NDArray[Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path)
 
 
 def add(root: Path, name: str, mask: NDArray[np.uint8] = MASK, seed: int = 0) -> None:
     """Write an image and its mask."""
     pixels = np.random.default_rng(seed).integers(0, 256, (*mask.shape, 3), np.uint8)
-    save(root / "images" / f"{name}.jpg", pixels)
-    save(root / "masks" / f"{name}.png", mask)
+    save_pixels(root / "images" / f"{name}.jpg", pixels)
+    save_pixels(root / "masks" / f"{name}.png", mask)
 
 
 def rooms(root: Path, *names: str) -> Path:
@@ -42,15 +38,6 @@ def rooms(root: Path, *names: str) -> Path:
 
 def opened(root: Path) -> Dataset:
     return open_dataset(spec_from_data_flag(str(root)), root.parent / "cache")
-
-
-def shipped(name: str, root: Path) -> Dataset:
-    """Open a registered dataset at another place, without its counts."""
-    spec = load_registry().datasets[name]
-    source = spec.source.model_copy(update={"path": str(root)})
-    return open_dataset(
-        spec.model_copy(update={"source": source, "counts": {}}), root.parent / "cache"
-    )
 
 
 def masks_of(data: Dataset, split: str) -> list[Any]:
@@ -119,9 +106,9 @@ def test_the_layout_of_ade20k(tmp_path: Path) -> None:
     root = tmp_path / "ADEChallengeData2016"
     mask = np.array([[0, 1, 2], [3, 1, 0]], np.uint8)
     for split, name in (("training", "ADE_train_1"), ("validation", "ADE_val_1")):
-        save(root / "images" / split / f"{name}.jpg", np.zeros((2, 3, 3), np.uint8))
-        save(root / "annotations" / split / f"{name}.png", mask)
-    data = shipped("ade20k", root)
+        save_pixels(root / "images" / split / f"{name}.jpg", np.zeros((2, 3, 3), np.uint8))
+        save_pixels(root / "annotations" / split / f"{name}.png", mask)
+    data = open_shipped("ade20k", root)
     assert data.classes[:3] == ("wall", "building", "sky")
     assert masks_of(data, "test") == [[[-1, 0, 1], [2, 0, -1]]]
 
@@ -137,7 +124,7 @@ def test_the_layout_of_pascal_voc(tmp_path: Path, entry: str, folder: str, train
     """Lists name the images of a split; others have no mask; masks are palette images."""
     root = tmp_path / "VOC2012"
     for name in ("a", "b", "unused"):
-        save(root / "JPEGImages" / f"{name}.jpg", np.zeros((2, 3, 3), np.uint8))
+        save_pixels(root / "JPEGImages" / f"{name}.jpg", np.zeros((2, 3, 3), np.uint8))
     for name in ("a", "b"):
         image = Image.fromarray(MASK)
         image.putpalette([0, 0, 0, 128, 0, 0] + [0] * 762)
@@ -147,7 +134,7 @@ def test_the_layout_of_pascal_voc(tmp_path: Path, entry: str, folder: str, train
     lists.mkdir(parents=True)
     (lists / f"{train}.txt").write_text("a\n")
     (lists / "val.txt").write_text("b\n")
-    data = shipped(entry, root)
+    data = open_shipped(entry, root)
     assert [*data.splits["test"].ids] == ["JPEGImages/b.jpg"]
     assert masks_of(data, "train") == [CLASSES]
     assert "train" in data.classes  # the vehicle
@@ -157,13 +144,13 @@ def test_the_layout_of_pascal_voc(tmp_path: Path, entry: str, folder: str, train
 def test_the_layout_of_cityscapes(tmp_path: Path) -> None:
     root = tmp_path / "cityscapes"
     for split in ("train", "val"):
-        save(
+        save_pixels(
             root / "leftImg8bit" / split / "bonn" / "bonn_1_leftImg8bit.png",
             np.zeros((2, 3, 3), np.uint8),
         )
-        save(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_labelTrainIds.png", MASK)
-        save(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_instanceIds.png", MASK)
-    data = shipped("cityscapes", root)
+        save_pixels(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_labelTrainIds.png", MASK)
+        save_pixels(root / "gtFine" / split / "bonn" / "bonn_1_gtFine_instanceIds.png", MASK)
+    data = open_shipped("cityscapes", root)
     assert masks_of(data, "train") == masks_of(data, "test") == [CLASSES]
     assert data.unread == {".png": 2}
 
@@ -172,14 +159,14 @@ def test_what_is_missing_of_an_archive_is_named_with_where_to_get_it(tmp_path: P
     """Cityscapes without the masks that a script of its authors writes; and an empty folder."""
     root = tmp_path / "cityscapes"
     image = root / "leftImg8bit" / "train" / "bonn" / "bonn_1_leftImg8bit.png"
-    save(image, np.zeros((2, 3, 3), np.uint8))
-    save(root / "gtFine" / "train" / "bonn" / "bonn_1_gtFine_labelIds.png", MASK)
+    save_pixels(image, np.zeros((2, 3, 3), np.uint8))
+    save_pixels(root / "gtFine" / "train" / "bonn" / "bonn_1_gtFine_labelIds.png", MASK)
     layout = (
         r"Expected leftImg8bit/train/NAME_leftImg8bit\.jpg or \.png, and gtFine/train/NAME_gtFine"
     )
     for message in ("no mask in 'train' for 'bonn/bonn_1'", layout, "createTrainIdLabelImgs"):
         with pytest.raises(DatasetError, match=message):
-            shipped("cityscapes", root)
+            open_shipped("cityscapes", root)
     (tmp_path / "ade").mkdir()
     for message in (
         "has no folder 'images'",
@@ -187,7 +174,7 @@ def test_what_is_missing_of_an_archive_is_named_with_where_to_get_it(tmp_path: P
         "Unpack ADEChallenge",
     ):
         with pytest.raises(DatasetError, match=message):
-            shipped("ade20k", tmp_path / "ade")
+            open_shipped("ade20k", tmp_path / "ade")
 
 
 def test_copies_of_an_image_with_other_masks_are_told(tmp_path: Path) -> None:
@@ -208,10 +195,10 @@ def test_the_layout_of_coco_stuff(tmp_path: Path) -> None:
     """As mmsegmentation's converter leaves it, beside the maps that it read."""
     root = tmp_path / "coco_stuff164k"
     for split in ("train2017", "val2017"):
-        save(root / "images" / split / "1.jpg", np.zeros((2, 3, 3), np.uint8))
-        save(root / "annotations" / split / "1_labelTrainIds.png", MASK)
-        save(root / "annotations" / split / "1.png", MASK)
-    data = shipped("coco_stuff", root)
+        save_pixels(root / "images" / split / "1.jpg", np.zeros((2, 3, 3), np.uint8))
+        save_pixels(root / "annotations" / split / "1_labelTrainIds.png", MASK)
+        save_pixels(root / "annotations" / split / "1.png", MASK)
+    data = open_shipped("coco_stuff", root)
     assert masks_of(data, "train") == masks_of(data, "test") == [CLASSES]
     assert data.classes[80] == "banner" and len(data.classes) == 171
 
@@ -290,7 +277,7 @@ def test_a_folder_that_is_no_split_is_refused(tmp_path: Path) -> None:
 )
 def test_a_wrong_mask_is_named(tmp_path: Path, mask: NDArray[Any], message: str) -> None:
     root = rooms(tmp_path / "rooms", "a", "b")
-    save(root / "masks" / "a.png", mask)
+    save_pixels(root / "masks" / "a.png", mask)
     data = opened(root)
     masks = [m for split in data.splits.values() for m in [split.masks] if m is not None]
     with pytest.raises(UnreadableImageError, match=f"mask 'masks/a.png' {message}"):
@@ -382,7 +369,7 @@ def test_files_beside_the_folders_of_splits_are_counted(tmp_path: Path) -> None:
     """Two images and their masks are in no split, and three masks are of no folder of images."""
     root = rooms(tmp_path / "rooms", "train/a", "test/b", "c", "d")
     for name in "xyz":
-        save(root / "masks" / "val" / f"{name}.png", MASK)
+        save_pixels(root / "masks" / "val" / f"{name}.png", MASK)
     assert (
         "skipped files: images outside the folders of splits (2), "
         "masks outside the folders of splits (5)" in opened(root).notes
@@ -405,8 +392,8 @@ def test_own_images_with_masks_are_scored_by_the_command(
     for i in range(10):
         mask = np.kron(rng.integers(0, 2, (4, 4)), np.ones((16, 16))).astype(np.uint8)
         pixels = np.where(mask, 220, 30)[:, :, None] + rng.integers(0, 20, (64, 64, 3))
-        save(root / "images" / f"{i}.png", pixels.astype(np.uint8))
-        save(root / "masks" / f"{i}.png", mask)
+        save_pixels(root / "images" / f"{i}.png", pixels.astype(np.uint8))
+        save_pixels(root / "masks" / f"{i}.png", mask)
     (root / "classes.txt").write_text("floor\nwall\n")
     words = ["run", "--data", str(root), "--backbones", "raw_pixels", "--tasks", "segment,knn"]
     places = ["--cache-dir", str(tmp_path / "cache"), "--results", str(tmp_path / "results")]
