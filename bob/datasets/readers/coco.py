@@ -110,8 +110,11 @@ def list_coco(source: CocoSource, root: Path, cache: Path) -> ImageListing:
 
 
 def _unlisted(folders: Iterable[Path], listed: Iterable[Path]) -> dict[str, int]:
-    """Return how many images of the folders are in no file."""
-    found = {path for top in folders for folder in scan(top).walk() for path in folder.images}
+    """Return how many images of the folders are in no file; none where a folder is unreadable."""
+    try:
+        found = {path for top in folders for folder in scan(top).walk() for path in folder.images}
+    except DatasetError:  # of a folder that no image is read from, such as lost+found
+        return {}
     unlisted = len(found.difference(listed))
     return {"images that no annotation file lists": unlisted} if unlisted else {}
 

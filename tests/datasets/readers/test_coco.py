@@ -1,6 +1,7 @@
 """Boxes in COCO JSON: the layout of COCO, own images, and what is refused."""
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,23 @@ def test_images_that_no_file_lists_are_counted(tmp_path: Path) -> None:
     data = opened(root)
     assert data.unread == {"images that no annotation file lists": 2}
     assert "skipped files: images that no annotation file lists (2)" in data.notes
+
+
+def test_a_folder_that_cannot_be_read_is_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As lost+found at the top of a disk: no listed image is in it."""
+    root = write(tmp_path / "coco")
+    (root / "val2017" / "lost+found").mkdir()
+    scandir = os.scandir
+
+    def refused(path: str) -> Any:
+        if Path(path).name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    assert len(opened(root).splits["test"]) == 2
 
 
 def test_areas_of_zero_are_counted(tmp_path: Path) -> None:
