@@ -61,13 +61,19 @@ def label_notes(counts: Mapping[str, int]) -> list[str]:
         if n and looks_like_split(label)
     ]
     if same := same_classes(list(counts)):
-        named = "; ".join(" and ".join(map(repr, labels)) for labels in same[:_SHOWN])
+        named = "; ".join(" and ".join(_told_apart(labels)) for labels in same[:_SHOWN])
         more = f"; and {len(same) - _SHOWN} more" if len(same) > _SHOWN else ""
         notes.append(
-            f"classes that may be one, as they differ in case, spaces or number format only: "
-            f"{named}{more}"
+            "classes that may be one, as they differ in case, spaces, number format or Unicode "
+            f"form only: {named}{more}"
         )
     return notes
+
+
+def _told_apart(labels: Sequence[str]) -> list[str]:
+    """Return labels in quotes, in ASCII where two of them look the same."""
+    looks = {unicodedata.normalize("NFC", label) for label in labels}
+    return [repr(label) if len(looks) == len(labels) else ascii(label) for label in labels]
 
 
 def group_notes(groups: Sequence[str] | None) -> list[str]:

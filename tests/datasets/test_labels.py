@@ -32,7 +32,13 @@ def test_notes_count_images() -> None:
     missing, split, same = label_notes({"nan": 3, "train": 1, "1": 2, "1.0": 4})
     assert missing.startswith("3 images have the label 'nan', which looks like a missing value")
     assert split == "1 image has the label 'train', which is the name of a split"
-    assert same.endswith("number format only: '1' and '1.0'")
+    assert same.endswith("Unicode form only: '1' and '1.0'")
+
+
+def test_classes_that_look_the_same_are_shown_in_ascii() -> None:
+    """An accent as a character of its own, as macOS writes names of folders."""
+    (note,) = label_notes({"caf\u00e9": 6, "cafe\u0301": 6})
+    assert note.endswith(r"Unicode form only: 'caf\xe9' and 'cafe\u0301'")
 
 
 def test_groups_that_look_missing_are_noted() -> None:

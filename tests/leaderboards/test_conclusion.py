@@ -160,8 +160,8 @@ def test_a_run_whose_only_backbone_failed_names_it(tmp_path: Path) -> None:
     RecordStore(tmp_path).write(broken, {})
     (sentence,) = conclusion(tmp_path, {})
     assert sentence == (
-        "No backbone has a score in every setting, so none is recommended. Lines above say why: "
-        "broken."
+        "No backbone has a score in every setting, so none is recommended. The leaderboard says "
+        "why: broken."
     )
 
 

@@ -52,7 +52,8 @@ def _nothing_ranked(advice: Advice) -> list[str]:
     if not advice.backbones:
         return []
     return [
-        "No backbone has a score in every setting, so none is recommended. Lines above say why: "
+        "No backbone has a score in every setting, so none is recommended. The leaderboard says "
+        "why: "
         f"{listed(advice.backbones)}."
     ]
 

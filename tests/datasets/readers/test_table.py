@@ -198,8 +198,8 @@ def test_suspicious_labels_are_noted(root: Path, cache: Path) -> None:
     assert dataset.notes == (
         "3 images have the label 'nan', which looks like a missing value; remove them if they "
         "have no label",
-        "classes that may be one, as they differ in case, spaces or number format only: "
-        "'1' and '1.0'",
+        "classes that may be one, as they differ in case, spaces, number format or Unicode "
+        "form only: '1' and '1.0'",
     )
 
 
