@@ -7,7 +7,12 @@ import numpy as np
 import pytest
 from sklearn.metrics import average_precision_score
 
-from bob.numerics.search.per_query import ranking_statistics, tied_share, top_k_statistics
+from bob.numerics.search.per_query import (
+    first_places,
+    ranking_statistics,
+    tied_share,
+    top_k_statistics,
+)
 from bob.numerics.search.rankings import RankedPositives
 from bob.numerics.search.ranks import NO_TIES, TieGroups
 
@@ -88,6 +93,15 @@ CASES = [
     [(1, 5)],
     [(5, 1), (1, 0), (1, 2)],
 ]
+
+
+def test_first_places_are_means_over_all_orders_of_tied_items() -> None:
+    """A query without a positive, between the others, has no place."""
+    expected = [
+        np.mean([np.flatnonzero(order)[0] + 1 for order in orders(groups)]) for groups in CASES
+    ]
+    together = ranked(*CASES[:4], [(0, 3)], *CASES[4:])
+    assert first_places(together) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize("groups", CASES, ids=str)
