@@ -5,12 +5,11 @@
 N simulated test sets (default: 500; 40 with --quick) per line, each of which has an interval; the
 truth is the value on one very large test set. Lines are the calibration error under corruptions
 (conditions share half of an image's noise), the metrics over groups, clearly different and equal
-ones, the
-accuracy against frequency over classes, every further metric of class-incremental learning,
-calibration, clusters, regression, long tails, image-text retrieval and anomalies, the drop from
-easy to hard images, Kendall's tau of a description with the probe over backbones, what two
-backbones get right together, and the descriptions of features and of shifts, whose truth is their
-mean over samples of as many rows. The last line is JSON. `--only WORD` runs the lines of
+ones, the accuracy against frequency over classes, every further metric of class-incremental
+learning, calibration, clusters, regression, long tails, image-text retrieval and anomalies, the
+drop from easy to hard images, Kendall's tau of a description with the probe over backbones, what
+two backbones get right together, and the descriptions of features and of shifts, whose truth is
+their mean over samples of as many rows. The last line is JSON. `--only WORD` runs the lines of
 `descriptions` or of `others`.
 """
 
