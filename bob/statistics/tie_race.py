@@ -1,60 +1,57 @@
 """A race that lets go of ties: a survivor is the best, or hardly worse than it.
 
-Notation is that of `bob.statistics.racing`. Let m > 0 be the zone. For a protector p and any other
-backbone j, the hypothesis G_jp says that j is better than p by m or more: E[X_tj - X_tp | examples
-before t] >= m. A bettor against G_jp for all p of a set S multiplies the capital at each example by
+Notation is that of `bob.statistics.racing`. Let z > 0 be the zone. Some backbones P are appointed
+*protectors* during the race, and are never dropped. A bettor against backbone j stakes c_i on the
+LEADERS best backbones i so far, and b_p on the protectors p. At each example the capital is
+multiplied by
 
-    1 + sum_p b_p (X_tp - X_tj + m) / (1 - m),  b_p >= 0,
+    1 + sum_i c_i (X_ti - X_tj) + sum_p b_p (X_tp - X_tj + z) / (1 - z),  c_i, b_p >= 0,
 
-whose expectation is at most 1 if they are all true. With the weights w_S of `FEW_SETS` or
-`MANY_SETS`, the evidence of a set D of protectors against j is
-
-    E_jD = sum over the sets S within D of w_S times the capital of S.
-
-Backbone j may be dropped if, with D the protectors that stay in the race, E_jD has ever reached
-1 / a.
+with stakes that depend on earlier examples, and p on examples after its appointment alone. Backbone
+j, unless it is a protector, may be dropped when its capital has ever reached 1 / a.
 
 **Claim.** With a probability of at least 1 - a, the best backbone leads some survivor by less than
-m. Let b be the best one, and suppose that it is dropped and leads all survivors by m or more. Let T
-be the protectors p for which G_bp is true. The protectors D that survive are among them, so that
-E_bT >= E_bD reaches 1 / a. Bets for a protector use examples after its appointment alone. Until the
-last protector is appointed, let the value be that of the sets whose protectors so far are in T, the
-sets without a protector yet counted as their weight: an appointment can only take sets away. This
-value is a nonnegative supermartingale that starts at 1 at most, whatever was appointed, and reaches
-1 / a with a probability of at most a (Ville's inequality). No further correction is needed, however
-many backbones race: the claim is about b alone. It holds for the best backbone and, in the same
-way, for each other. A protector is dropped only if all that were dropped before may be dropped for
-those that stay, so that small differences do not add up over a chain of drops.
+z. Let b be the best one: E[X_ti - X_tb | examples before t] <= 0 for all i and t. Suppose that it
+is dropped, and leads all survivors by z or more at each example. Protectors survive, so that
+E[X_tp - X_tb + z | examples before t] <= 0 for each p that is ever appointed. Let M be the capital
+against b, which stays as it is from the first appointment of a protector that b does not lead by z
+or more. Every bet in M is unfavourable, so that M is a nonnegative supermartingale that starts at
+1. It reaches 1 / a with a probability of at most a (Ville's inequality), and it is the capital if b
+leads all protectors by z or more. So the probability of the supposed is at most a, however many
+backbones race, and whenever and for whatever reason protectors are appointed.
+
+A backbone that is behind a leader may thus be dropped whoever survives, and one that is tied with
+the best for protectors alone. A protector costs its images, and those that turn out worse than
+others let go of less.
 
 **Protectors.** The first is the leader of the first look at which LEAST_FIRST examples are seen;
-each further one is the first other leader of a later look. The set of all has most of the weight:
-they all stay then, nearly always, and cost their images, but each other backbone is dropped for
-those that turn out best, at hardly more than 1 / a. Of three, one may be dropped for the other two
-with more evidence. Where few backbones race, a protector that has to stay costs more, and single
-ones have more of the weight.
+each further one is the first other leader of a look with NEXT times as many examples as at the last
+appointment. Where few backbones race there are fewer, as each costs a larger share of the images.
 
 **Stakes.** They maximise the mean logarithm so far, to second order, with q / PRIOR_GAP^2 examples
 of a tie added, q being the mean square of a difference. This shrinks a mean as if differences were
 normal, and leads had a standard deviation of PRIOR_GAP: by 200 to 300 examples where answers are
 right or wrong and a fifth to a quarter of them differ, and by 3 to 40 average precisions, which
-differ less.
+differ less. Nothing is staked on the first LEAST_STAKES examples.
 
-**Least values.** Where no value of the next examples can be below l, no factor is below 1 - (sum of
-b_p) (1 - l / (1 - m)), so that stakes may be larger in proportion (`Race.least`).
+**Least values.** Where no value of the next examples can be below l, a stake of 1 loses 1 - l at
+most, or 1 - l / (1 - z) on a protector, so that more may be staked in proportion (`Race.least`).
+Stakes are the best of those that cannot lose more than MOST_STAKED (`bounded_stakes`): where little
+is lost on average, as with average precisions, they are on the best rivals alone.
 
 **Zone.** It is given, or set at the first look at which LEAST_ZONE examples are seen: the smallest
 lead that a one-sided paired test at the level of 5 % of the examples of a full run would call
 significant (`least_significant_lead`), if two backbones differ as pairs of the better half do so
-far. Until then bets are placed with m = 0, which are less favourable than with any zone. Average
+far. Until then bets are placed with z = 0, which are less favourable than with any zone. Average
 precisions differ less as the gallery grows, and so does a significant lead. For values other than 0
 and 1, the zone is set again at each look at which LEAST_ZONE further examples are seen, from these
-alone, for the examples that follow. G_jp then says that j is better than p by m_t or more at each
-example t, m_t being the zone that earlier examples have set for it, so that the capital stays a
-supermartingale. The claim becomes that at one example at least, the best backbone leads some
-survivor by less than the zone for it, and so by less than the largest (`TieRace.claimed_margin`).
+alone, for the examples that follow. What is supposed is then that b leads all survivors by z_t or
+more at each example t, z_t being the zone that earlier examples have set for it, so that the
+capital stays a supermartingale. The claim becomes that at one example at least, the best backbone
+leads some survivor by less than the zone for it, and so by less than the largest
+(`TieRace.claimed_margin`).
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -70,28 +67,29 @@ from bob.statistics.racing import (
     limited_stakes,
 )
 
-MANY_SETS = {0b011: 0.1, 0b101: 0.1, 0b110: 0.1, 0b111: 0.7}
-"""Weights of sets of protectors, by the bits of their numbers, where many backbones race."""
-FEW_SETS = {0b01: 0.3, 0b10: 0.3, 0b11: 0.4}
-MANY = 12
-"""Backbones of a race that are many."""
-LEAST_FIRST = 20
-"""Examples seen before a protector is appointed."""
+LEADERS = 4
+"""Number of the best backbones so far that are staked on beside the protectors."""
+LEAST_STAKES = 20
+"""Examples seen before anything is staked."""
+LEAST_FIRST, NEXT = 60, 2
+"""Examples seen before a protector is appointed; and how many times as many as at the last
+appointment before the next one."""
+MOST_PROTECTORS, MANY = 3, 12
+"""Of a race with twice so many backbones or more; with fewer than 12 there is one, else two."""
 LEAST_ZONE = 40
 """Examples from which the zone is set at least."""
 PRIOR_GAP = 0.03
 """Standard deviation of leads by which stakes are shrunk to those for a tie."""
 CORRELATION = 0.5
-"""Of the differences of two protectors from a third backbone, in the examples of the prior."""
+"""Of the differences of two rivals from a third backbone, in the examples of the prior."""
 MOST_STAKED = 0.99
 """Share of the capital that may be lost at one example."""
+BISECTIONS = 24
 NORMAL = 1.644854
 """The quantile 0.95 of the normal distribution."""
 LEAST_DISCORDANT = 5
 """Discordant examples of which a significant lead has at least: 1 / 2^5 < 0.05 < 1 / 2^4."""
 WIDEST_ZONE = 0.9
-LEAST_EVIDENCE = 1e-300
-"""Of a set of protectors, as a share of that of another, so that its logarithm is finite."""
 HIGHEST_LEAST = 0.5
 """Least values count as this at most."""
 
@@ -115,19 +113,17 @@ class TieRace(Race):
                 "a race that lets go of ties has no margin above 0, and is about the population; "
                 f"got margin {self.margin!r} and total {self.total!r}."
             )
-        self._sets: Mapping[int, float] = MANY_SETS if self.count >= MANY else FEW_SETS
         self._protectors = np.zeros(0, np.int64)
-        self._log_capital = np.zeros((self.count, len(self._sets)))
-        self._highest = np.full((1, self.count), -np.inf)
-        """(2^P, K) the most evidence so far of each set of protectors, by its bits; logarithms."""
+        self._appointed = 0
+        """Examples seen at the last appointment."""
+        self._highest = np.zeros(self.count)
+        """(K,) the most evidence so far against each backbone; logarithms."""
         self._are_answers = True
-        self._square = 0.0
-        """Mean square difference of two backbones, by which stakes are shrunk."""
         self._sets_zone = self.margin == 0
         self._zone_seen, self._zone_products = 0, self._products.copy()
         """Examples seen when the zone was set, and the sums of products of values then."""
         self._claimed = self.margin
-        self._stakes = np.zeros((*self._log_capital.shape, 0))
+        self._renewal = LEAST_STAKES
 
     @property
     def claimed_margin(self) -> float:
@@ -146,143 +142,140 @@ class TieRace(Race):
             self._appoint()
 
     def rejected(self) -> list[Drop]:
-        """Return the active backbones that may be dropped together, the worst first.
+        """Return the active backbones that may be dropped, the worst first.
 
-        The one with the largest sum of values is not among them.
+        Protectors are not among them, nor is the one with the largest sum of values.
         """
-        may_drop = self._highest >= self._threshold()
-        candidates = self.active & may_drop.any(0)
-        candidates[self._leader()] = False
-        active, gone = self.active.copy(), [drop.backbone for drop in self.drops]
-        by_sum = np.argsort(self.sums, kind="stable")
-        rejected = []
-        for j in by_sum[candidates[by_sum]].tolist():
-            left = active & (np.arange(self.count) != j)
-            if may_drop[self._staying(left)][[*gone, j]].all():
-                active = left
-                gone.append(j)
-                rejected.append(j)
-        return [self._drop_of(j, active) for j in rejected]
+        may_drop = self.active & (self.adjusted_log_evidence() >= -np.log(self.error))
+        leader = self._leader()
+        may_drop[leader] = False
+        worst_first = np.argsort(self.sums, kind="stable")
+        return [
+            Drop(
+                j,
+                leader,
+                self.seen,
+                float(self.sums[j]),
+                float(self.sums[leader]),
+                float(self._highest[j]),
+            )
+            for j in worst_first[may_drop[worst_first]].tolist()
+        ]
 
     def log_evidence(self) -> Doubles:
-        """Return (K,) the logarithm of the most evidence against each, of active protectors."""
-        evidence: Doubles = np.maximum(self._highest[self._staying(self.active)], 0.0)
-        for protector in self._protectors[self.active[self._protectors]].tolist():
-            others = self.active & (np.arange(self.count) != protector)
-            evidence[protector] = max(0.0, self._highest[self._staying(others), protector])
+        """Return (K,) the logarithm of the most evidence so far against each backbone."""
+        return self._highest
+
+    def adjusted_log_evidence(self) -> Doubles:
+        """Return (K,) the same, but 0 for protectors, which are never dropped."""
+        evidence = self.log_evidence().copy()
+        evidence[self._protectors] = 0.0
         return evidence
-
-    def progress(self) -> Doubles:
-        """Return (K,) the share of the logarithm of evidence that it takes to drop each, 0 to 1."""
-        return np.clip(self.log_evidence() / self._threshold(), 0, 1)
-
-    def _threshold(self) -> float:
-        return float(-np.log(self.error))
-
-    def _staying(self, active: Bools) -> int:
-        """Return the set of protectors among some backbones (K,), as bits."""
-        return sum(1 << i for i, p in enumerate(self._protectors.tolist()) if active[p])
-
-    def _drop_of(self, j: int, active: Bools) -> Drop:
-        """Return the drop of a backbone; its rival is the best protector among `active` ones."""
-        protectors = self._protectors[active[self._protectors]]
-        rival = int(protectors[self.sums[protectors].argmax()])
-        evidence = float(self._highest[self._staying(active), j])
-        return Drop(j, rival, self.seen, float(self.sums[j]), float(self.sums[rival]), evidence)
 
     def _appoint(self) -> None:
         """Make the leader a protector if it is time."""
-        leader, limit = self._leader(), max(self._sets).bit_length()
-        is_complete = len(self._protectors) == limit or leader in self._protectors
-        if is_complete or self.seen < LEAST_FIRST:
+        leader = self._leader()
+        is_complete = len(self._protectors) == min(MOST_PROTECTORS, 1 + self.count // MANY)
+        is_time = self.seen >= max(LEAST_FIRST, NEXT * self._appointed)
+        if is_complete or leader in self._protectors or not is_time:
             return
         self._protectors = np.append(self._protectors, leader)
-        self._highest = np.concatenate([self._highest, self._highest])
-        self._stakes = np.zeros((*self._log_capital.shape, len(self._protectors)))
+        self._appointed = self.seen
         self._renewal = self.seen
 
     def _set_zone(self) -> None:
-        """Set the zone if it is time, and the mean square of the stakes' prior."""
-        is_time = self._sets_zone and self.seen - self._zone_seen >= LEAST_ZONE
-        if self._square and not is_time:
+        """Set the zone if it is time."""
+        examples = self.seen - self._zone_seen
+        if not self._sets_zone or examples < LEAST_ZONE:
             return
-        self._square = self._mean_square()
-        if is_time:
-            lead = least_significant_lead(self._square, self.examples, self._are_answers)
-            self.margin = -min(WIDEST_ZONE, lead)
-            self._claimed = min(self._claimed, self.margin)
-            self._sets_zone = not self._are_answers
-            self._zone_seen, self._zone_products = self.seen, self._products.copy()
-            self._renewal = max(self.seen, FIRST_STAKES)
+        square = self._mean_square(self._products - self._zone_products, examples)
+        lead = least_significant_lead(square, self.examples, self._are_answers)
+        self.margin = -min(WIDEST_ZONE, lead)
+        self._claimed = min(self._claimed, self.margin)
+        self._sets_zone = not self._are_answers
+        self._zone_seen, self._zone_products = self.seen, self._products.copy()
+        self._renewal = max(self.seen, LEAST_STAKES)
 
-    def _mean_square(self) -> float:
-        """Return the mean square difference of pairs of the better half since the last zone."""
+    def _mean_square(self, products: Doubles, examples: int) -> float:
+        """Return the mean square difference of pairs of the better half, of sums of products."""
         best_first = np.argsort(np.where(self.active, -self.sums, np.inf), kind="stable")
         half = best_first[: max(2, int(self.active.sum()) // 2)]
-        products = (self._products - self._zone_products)[np.ix_(half, half)]
+        products = products[np.ix_(half, half)]
         own = np.diag(products)
         squares = own[:, None] + own - 2 * products
-        return float(squares[np.triu_indices(len(half), 1)].mean()) / (self.seen - self._zone_seen)
+        return float(squares[np.triu_indices(len(half), 1)].mean()) / examples
 
     def _bet(self, block: Doubles) -> None:
         """Multiply the capitals by their factors at each example of a block (B, K)."""
-        if not len(self._protectors):
+        if not len(self._rivals):
             return
-        most = MOST_STAKED / (1 - min(HIGHEST_LEAST, self.least / (1 + self.margin)))
-        takes_part = self.active[:, None] & self.active[self._protectors]
-        stakes = limited_stakes(self._stakes, most) * takes_part[:, None]
-        gains = block[:, None, self._protectors] - block[:, :, None]
-        gains = (gains - self.margin) / (1 + self.margin)
-        growth = np.log1p(np.einsum("ksp,bkp->bks", stakes, gains))
-        paths = self._log_capital + np.cumsum(growth, axis=0)
+        zones = self._zones()
+        losses = self._largest_losses()
+        takes_part = self.active[:, None] & self.active[self._rivals]
+        stakes = limited_stakes(self._stakes * losses, MOST_STAKED) / losses * takes_part
+        gains = (block[:, None, self._rivals] - block[:, :, None] + zones) / (1 - zones)
+        paths = self._log_capital + np.cumsum(np.log1p((stakes * gains).sum(-1)), axis=0)
         self._log_capital = paths[-1]
-        self._highest[1:] = np.maximum(self._highest[1:], self._evidence(paths).max(0).T)
+        self._highest = np.maximum(self._highest, paths.max(0))
 
-    def _evidence(self, of_sets: Doubles) -> Doubles:
-        """Return (B, K, 2^P - 1) the evidence of sets that stay, of capitals (B, K, S) of sets."""
-        bits = np.array([self._so_far(each) for each in self._sets])[:, None]
-        staying = np.arange(1, len(self._highest))
-        counts = (bits > 0) & (bits & ~staying == 0)
-        weights = np.array(list(self._sets.values()))[:, None] * counts
-        scale = of_sets.max(-1, keepdims=True)
-        return np.asarray(scale + np.log(np.exp(of_sets - scale) @ weights + LEAST_EVIDENCE))
+    def _zones(self) -> Doubles:
+        """Return (R,) the lead of each rival that bets suppose: the zone for protectors, else 0."""
+        return np.where(np.isin(self._rivals, self._protectors), -self.margin, 0.0)
 
-    def _so_far(self, bits: int) -> int:
-        """Return those of a set of protectors that are appointed."""
-        return bits & (len(self._highest) - 1)
+    def _largest_losses(self) -> Doubles:
+        """Return (R,) what a stake of 1 on each rival can lose at most."""
+        return 1 - np.minimum(HIGHEST_LEAST, self.least / (1 - self._zones()))
 
     def _renew_stakes(self) -> None:
-        """Choose the stakes (K, S, P) by the examples so far, for each set."""
-        may_bet = self.active[:, None] & (self._protectors != np.arange(self.count)[:, None])
-        of_sets = may_bet[:, None] & self._members()
-        mean, square = (np.repeat(each, len(self._sets), 0) for each in self._moments_with_prior())
-        stakes = best_stakes(mean, square, of_sets.reshape(mean.shape), np.inf)
-        self._stakes = stakes.reshape(of_sets.shape)
+        """Choose rivals and stakes by the examples so far."""
+        best_first = np.argsort(np.where(self.active, -self.sums, np.inf), kind="stable")
+        leaders = best_first[: min(LEADERS, int(self.active.sum()))]
+        staying = self._protectors[self.active[self._protectors]]
+        self._rivals = np.concatenate([staying, leaders[~np.isin(leaders, staying)]])
+        may_bet = self._rivals != np.arange(self.count)[:, None]
+        moments = self._moments_with_prior()
+        self._stakes = bounded_stakes(*moments, may_bet, self._largest_losses())
         self._renewal = self.seen + max(FIRST_STAKES, self.seen // RENEWAL)
 
-    def _members(self) -> Bools:
-        """Return (S, P) which protectors are in each set, of sets of which all so far stay."""
-        bits = np.array([self._so_far(each) for each in self._sets])[:, None]
-        stays = bits & ~self._staying(self.active) == 0
-        return np.asarray(stays & (bits >> np.arange(len(self._protectors)) & 1 > 0))
-
     def _moments_with_prior(self) -> tuple[Doubles, Doubles]:
-        """Return the means (K, P) and mean products (K, P, P) of gains so far, with the prior."""
-        prior = self._square / PRIOR_GAP**2
-        protectors, zone, n = self._protectors, -self.margin, self.seen + prior
-        mean = (self.sums[protectors] - self.sums[:, None]) / n
-        of_prior = CORRELATION + (1 - CORRELATION) * np.eye(len(protectors))
-        square = (self._difference_products(protectors) + prior * self._square * of_prior) / n
-        square += zone * (mean[:, :, None] + mean[:, None]) + zone**2
-        square += 1e-12 * np.eye(len(protectors))
-        scale = 1 - zone
-        return (mean + zone) / scale, square / scale**2
+        """Return the means (K, R) and mean products (K, R, R) of gains so far, with the prior."""
+        of_pairs = self._mean_square(self._products, self.seen)
+        prior = of_pairs / PRIOR_GAP**2
+        rivals, zones, n = self._rivals, self._zones(), self.seen + prior
+        mean = self._leads() / n
+        of_prior = CORRELATION + (1 - CORRELATION) * np.eye(len(rivals))
+        square = (self._difference_products(rivals) + prior * of_pairs * of_prior) / n
+        square += zones[:, None] * mean[:, None] + zones * mean[:, :, None]
+        square += np.outer(zones, zones) + 1e-12 * np.eye(len(rivals))
+        scale = 1 - zones
+        return (mean + zones) / scale, square / np.outer(scale, scale)
 
-    def _difference_products(self, protectors: Ints) -> Doubles:
-        """Return (K, R, R) the sums of products of the protectors' differences from each."""
-        with_each = self._products[:, protectors]
-        products = with_each[protectors] - with_each[:, :, None] - with_each[:, None]
+    def _difference_products(self, rivals: Ints) -> Doubles:
+        """Return (K, R, R) the sums of products of the rivals' differences from each."""
+        with_each = self._products[:, rivals]
+        products = with_each[rivals] - with_each[:, :, None] - with_each[:, None]
         return np.asarray(products + np.diag(self._products)[:, None, None])
+
+
+def bounded_stakes(mean: Doubles, square: Doubles, can_gain: Bools, losses: Doubles) -> Doubles:
+    """Return the stakes of `best_stakes` (K, R) among those that can lose MOST_STAKED at most.
+
+    losses (R,) are what a stake of 1 on each rival can lose. Stakes that are too high are those for
+    a price on losses, which bisection finds.
+    """
+    low = np.zeros((len(mean), 1))
+    high = (mean / losses).max(-1, keepdims=True, initial=0.0)
+    stakes = best_stakes(mean, square, can_gain, np.inf)
+    is_too_high = (stakes @ losses > MOST_STAKED)[:, None]
+    if not is_too_high.any():
+        return stakes
+    for _ in range(BISECTIONS):
+        price = (low + high) / 2
+        priced = best_stakes(mean - price * losses, square, can_gain, np.inf)
+        is_low = (priced @ losses > MOST_STAKED)[:, None]
+        low, high = np.where(is_low, price, low), np.where(is_low, high, price)
+    priced = best_stakes(mean - high * losses, square, can_gain, np.inf)
+    return np.where(is_too_high, priced, stakes)
 
 
 def least_significant_lead(square: float, examples: int, are_answers: bool) -> float:

@@ -1,26 +1,23 @@
 """How many images of each split a race has embedded after each step, and which it scores then.
 
-Every step embeds more train and test images, by a factor of about 1.26, or 1.09 in retrieval. Where
+Every step embeds more train and test images, by a factor of 1.1, or 1.05 in retrieval. Where
 train images are scored, each is scored by probes fitted to the train images of the steps before it,
 and is trained on afterwards. In retrieval the images of the steps before are the gallery of new
 queries, which join it afterwards. Every image is scored once.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 
-SHARES = tuple(2 ** (-thirds / 3) for thirds in range(18, 0, -1))
-"""Shares of images embedded after each step: a sixty-fourth to four fifths."""
-LEAST_STEP, LEAST_SHARE = 64, 16
-"""Images that a step embeds at least, or a sixteenth of all: each step takes time of its own."""
-GALLERY_SHARES = tuple(2 ** (-eighths / 8) for eighths in range(48, 0, -1))
-"""Shares of test images after each step of retrieval, which fits nothing: up to 92 %."""
-LEAST_GALLERY, LEAST_GALLERY_SHARE = 10, 40
-"""Images of the first gallery and of a step at least; the latter are a fortieth, or LEAST_STEP.
-
-With steps as for classifiers, races on the sample images embed 3 to 5 points more.
-"""
+GROWTH, GALLERY_GROWTH = 1.1, 1.05
+"""How many times as many images are embedded after each step as before it, at least."""
+LEAST_FIRST_SHARE, LAST_SHARE = 1 / 64, 0.9
+"""Shares of the images that are embedded first at least, and after the last step at most."""
+LEAST_STEP, LEAST_SHARE = 48, 1 / 24
+"""Images that a step embeds at least, or a share of all: each step takes time of its own."""
+LEAST_GALLERY, LEAST_GALLERY_SHARE = 10, 1 / 60
+"""Images of the first gallery and of a step at least; the latter are a sixtieth, or LEAST_STEP."""
 TEST_FACTOR = 4
 """How much larger the share of test images is where they are the only ones that are scored."""
 LEAST_PER_CLASS = 2
@@ -58,10 +55,9 @@ class RaceStep:
 
 def gallery_schedule(images: int) -> tuple[RaceStep, ...]:
     """Return the steps of a race of leave-one-out retrieval among so many test images."""
-    shares = [share for share in GALLERY_SHARES if images * share >= LEAST_GALLERY]
-    embedded = [{"test": round(images * share)} for share in shares]
-    least = max(LEAST_GALLERY, min(LEAST_STEP, images / LEAST_GALLERY_SHARE))
-    sizes = [counts["test"] for counts in _spaced(embedded, least)]
+    least = max(LEAST_GALLERY, min(LEAST_STEP, images * LEAST_GALLERY_SHARE))
+    shares = _shares(max(LEAST_FIRST_SHARE, least / images), least / images, GALLERY_GROWTH)
+    sizes = [round(images * share) for share in shares]
     return tuple(
         RaceStep({"test": after}, {"test": before}, {"test": range(before, after)})
         for before, after in pairwise(sizes)
@@ -73,12 +69,11 @@ def schedule(counts: Mapping[str, int], classes: int, scores_train: bool) -> tup
 
     counts: split (train, test, perhaps val) → number of its images.
     """
-    least = LEAST_PER_CLASS * classes
-    shares = [share for share in SHARES if share * counts["train"] >= least]
     factor = 1 if scores_train else TEST_FACTOR
     images = sum(counts.values())
-    spacing = min(LEAST_STEP, images / LEAST_SHARE)
-    embedded = _spaced([_embedded(counts, share, factor) for share in shares], spacing)
+    least = min(LEAST_STEP / images, LEAST_SHARE)
+    first = max(LEAST_FIRST_SHARE, least, LEAST_PER_CLASS * classes / counts["train"])
+    embedded = [_embedded(counts, share, factor) for share in _shares(first, least, GROWTH)]
     steps, tested = [], 0
     for number, after in enumerate(embedded):
         fitted = after
@@ -95,15 +90,13 @@ def schedule(counts: Mapping[str, int], classes: int, scores_train: bool) -> tup
     return tuple(steps)
 
 
-def _spaced(embedded: Sequence[dict[str, int]], least: float) -> list[dict[str, int]]:
-    """Return the numbers of embedded images without those too close to the ones before."""
-    spaced, before = [], 0
-    for counts in embedded:
-        after = sum(counts.values())
-        if after - before >= least:
-            spaced.append(counts)
-            before = after
-    return spaced
+def _shares(first: float, least: float, growth: float) -> list[float]:
+    """Return the shares of images that are embedded after each step, `least` apart at least."""
+    shares, share = [], first
+    while share <= LAST_SHARE:
+        shares.append(share)
+        share = max(share * growth, share + least)
+    return shares
 
 
 def _embedded(counts: Mapping[str, int], share: float, test_factor: int) -> dict[str, int]:

@@ -135,8 +135,7 @@ def killed_at(function: Callable[..., Any], last_call: int) -> Callable[..., Any
 def test_retrieval_is_raced_by_precisions_in_a_gallery_of_earlier_images(
     bob, more_stripes, tmp_path
 ):
-    """The first gallery is a sixteenth of 160 test images; with 2^(-3), 2^(-2.375), 2^(-1.875),
-    2^(-1.5) and 2^(-1.25) at least 10 follow each.
+    """Of 160 test images, the first gallery is 10, and 10 queries follow in each step.
 
     Nothing is staked on the first eight queries.
     """
@@ -145,8 +144,8 @@ def test_retrieval_is_raced_by_precisions_in_a_gallery_of_earlier_images(
     race = out.split("race: ")[1].split("survivors")[0]
     assert "stripes test 0-20 (random order)" in race and "train" not in race
     reason = records(tmp_path / "results")["channel_statistics"]["reason"]
-    queries = {"31": 21, "44": 34, "57": 47, "67": 57}[reason.split()[1]]
-    assert f"% of {queries} queries, raw_pixels 100.0 %" in reason
+    queries = int(reason.split()[1]) - 10
+    assert queries in range(20, 150, 10) and f"% of {queries} queries, raw_pixels 100.0 %" in reason
 
 
 def test_a_race_from_python_takes_the_decisions_of_the_command_line(bob, stripes, tmp_path):
