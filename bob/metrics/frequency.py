@@ -44,12 +44,14 @@ def head_tail_gap(outcome: FrequencyResults) -> float:
     """Return the mean accuracy of the upper half of classes by train images, minus the lower half.
 
     Range [-1, 1], lower is better. With an odd number of classes, the middle one is in neither
-    half; undefined where all classes have equally many.
+    half; of classes with equally many, the expectation over their orders counts. Undefined where
+    all classes have equally many.
     """
     accuracy, images = _by_class(outcome)
     if len(accuracy) < 2 or np.ptp(images) == 0:
         raise UndefinedError("all classes have equally many train images")
-    ordered = accuracy[np.argsort(images, kind="stable")]
+    _, place, tied = np.unique(images, return_inverse=True, return_counts=True)
+    ordered = np.repeat(np.bincount(place, weights=accuracy) / tied, tied)
     half = len(ordered) // 2
     return float(ordered[-half:].mean() - ordered[:half].mean())
 

@@ -1,5 +1,7 @@
 """Accuracy by the number of train images: by hand, and laws."""
 
+from itertools import permutations
+
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -44,6 +46,26 @@ def test_metrics_by_hand() -> None:
     assert few_shot_class_top1(outcome) == pytest.approx(0.3)
     assert head_tail_gap(outcome) == pytest.approx(0.55)
     assert frequency_correlation(by_class(CLASSES)) == pytest.approx(0.9)
+
+
+def test_the_gap_of_tied_classes_is_the_mean_over_their_orders() -> None:
+    """Three classes have 20 train images, around the middle of five; without ties, each order of
+    them has the gap of the definition.
+    """
+    tied = [(9, 10, 200), (8, 10, 20), (5, 10, 20), (2, 10, 20), (1, 10, 3)]
+    gaps = [
+        head_tail_gap(
+            results(
+                [
+                    (right, 10, images + place)
+                    for (right, _, images), place in zip(tied, (0, *order, 0), strict=True)
+                ]
+            )
+        )
+        for order in permutations((1, 2, 3))
+    ]
+    assert len(set(np.round(gaps, 12))) > 1
+    assert head_tail_gap(results(tied)) == pytest.approx(np.mean(gaps))
 
 
 def test_parts_weighed_by_their_classes_are_the_mean_over_classes() -> None:
