@@ -33,7 +33,7 @@ def help_texts(name: str) -> dict[str, str | None]:
 
 
 def test_every_command_has_a_module_of_its_name():
-    shared = {"__init__", "arguments", "recorded_images", "terminal"}
+    shared = {"__init__", "arguments", "plan_report", "recorded_images", "terminal"}
     files = {path.stem for path in Path(bob.commands.__path__[0]).glob("*.py")}
     assert files - shared == set(NAMES)
     for name in NAMES:
