@@ -57,9 +57,9 @@ def card(spec: BackboneSpec, cache: Path, device: str, precision: str, *, offlin
 
     A user's function may read any file, so that the card of loader python is trusted only if the
     function returns the same tensors again. OutputError where the backbone lacks the output, which
-    is cached too. A card whose text tower could not be loaded is not cached, since the remedy may be
-    followed before the next run. BackboneError where a file changed while it was read: nothing says
-    which of its contents the tensors are.
+    is cached too. A card whose text tower could not be loaded is not cached, since the remedy may
+    be followed before the next run. BackboneError where a file changed while it was read: nothing
+    says which of its contents the tensors are.
     """
     path = _place(spec, cache, device, precision, offline=offline)
     cached = _cached(path)

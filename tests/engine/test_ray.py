@@ -113,7 +113,8 @@ def is_check():
 """Backbones: one ends the second node in the second span of a split, if a file exists, while the
 first node embeds the other split; leases then never become stale. One ends its process on any node
 in a batch of 4 images. One has other weights on the second node, and loads when both nodes load it,
-but for the first time, when the run compares it with the plan. With these two, a lease is stale as soon as it does not change."""
+but for the first time, when the run compares it with the plan. With these two, a lease is stale as
+soon as it does not change."""
 COARSE = (
     "coarse: {family: baseline, loader: baseline, architecture: raw_pixels,"
     " preprocessing: {input_px: 32}}\n"
