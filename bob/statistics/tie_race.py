@@ -17,8 +17,9 @@ E[X_tp - X_tb + z | examples before t] <= 0 for each p that is ever appointed. L
 against b, which stays as it is from the first appointment of a protector that b does not lead by z
 or more. Every bet in M is unfavourable, so that M is a nonnegative supermartingale that starts at
 1. It reaches 1 / a with a probability of at most a (Ville's inequality), and it is the capital if b
-leads all protectors by z or more. So the probability of the supposed is at most a, however many
-backbones race, and whenever and for whatever reason protectors are appointed.
+leads all protectors by z or more. So the probability that b is dropped and leads all survivors by z
+or more is at most a, however many backbones race, and whenever and for whatever reason protectors
+are appointed.
 
 A backbone that is behind a leader may thus be dropped whoever survives, and one that is tied with
 the best for protectors alone. A protector costs its images, and those that turn out worse than
