@@ -28,7 +28,7 @@ from bob.io.stamps import stamp, stamps
 from bob.specs import BackboneSpec
 from bob.specs.yaml import plain
 
-CARD_VERSION = 6
+CARD_VERSION = 7
 DESCRIPTIVE_FIELDS = ("name", "family", "groups", "summary", "licence", "paper", "pretraining")
 """Fields of an entry that do not affect its card."""
 PYTHON = "python"
