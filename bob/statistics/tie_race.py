@@ -62,7 +62,6 @@ from bob.numerics.arrays import Bools, Doubles, Ints
 from bob.statistics.racing import (
     FIRST_STAKES,
     RENEWAL,
-    Drop,
     Race,
     best_stakes,
     limited_stakes,
@@ -141,27 +140,6 @@ class TieRace(Race):
         if self.active.any():
             self._set_zone()
             self._appoint()
-
-    def rejected(self) -> list[Drop]:
-        """Return the active backbones that may be dropped, the worst first.
-
-        Protectors are not among them, nor is the one with the largest sum of values.
-        """
-        may_drop = self.active & (self.adjusted_log_evidence() >= -np.log(self.error))
-        leader = self._leader()
-        may_drop[leader] = False
-        worst_first = np.argsort(self.sums, kind="stable")
-        return [
-            Drop(
-                j,
-                leader,
-                self.seen,
-                float(self.sums[j]),
-                float(self.sums[leader]),
-                float(self._highest[j]),
-            )
-            for j in worst_first[may_drop[worst_first]].tolist()
-        ]
 
     def log_evidence(self) -> Doubles:
         """Return (K,) the logarithm of the most evidence so far against each backbone."""
